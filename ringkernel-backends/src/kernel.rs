@@ -1,0 +1,375 @@
+//! What the compiler hands over, and what a device does with it.
+//!
+//! [`KernelDescriptor`] is a `static` that `#[ring_kernel]` emits. A [`Device`] launches one and returns a [`Kernel`]: its
+//! rings, its control block, its telemetry. Nothing here knows of futures or lifecycles; `ringkernel` builds those on top.
+
+use crate::abi::{ControlSnapshot, FaultKind, Ring, TelemetrySnapshot};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What handles one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// One GPU thread.
+    Thread,
+}
+
+/// A type that crosses the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageInfo {
+    /// Its name as the user wrote it.
+    pub name: &'static str,
+    /// Its tag.
+    pub tag: u32,
+    /// Bytes on the wire.
+    pub size: u32,
+}
+
+/// One `#[handler]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerInfo {
+    /// The method's name.
+    pub name: &'static str,
+    /// What it takes.
+    pub message: MessageInfo,
+    /// What it answers.
+    pub reply: MessageInfo,
+}
+
+/// A place in the user's source that can fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// File, as the compiler knows it.
+    pub file: &'static str,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// The text of a `panic!` or `assert!`, empty for the other kinds.
+    pub message: &'static str,
+}
+
+/// What a handler, or a whole actor, needs of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// 64-bit integers.
+    pub int64: bool,
+    /// 64-bit floats.
+    pub float64: bool,
+}
+
+/// Everything a device must know of an actor type.
+pub struct KernelDescriptor {
+    /// `#[ring_kernel(id = "…")]`.
+    pub id: &'static str,
+    /// The struct's name.
+    pub actor: &'static str,
+    /// What handles one message.
+    pub group: Group,
+    /// Bytes of one instance's state on the wire and on devices.
+    pub state_size: u32,
+    /// Its alignment.
+    pub state_align: u32,
+    /// The handlers.
+    pub handlers: &'static [HandlerInfo],
+    /// Where faults come from; a fault's second word indexes it.
+    pub sites: &'static [Site],
+    /// PTX of the handlers and their dispatch; see `cuda` for what is joined to it.
+    pub ptx: &'static str,
+    /// WGSL of the handlers and their dispatch; see `wgpu` for what is joined to it.
+    pub wgsl: &'static str,
+    /// What the WGSL needs of the adapter.
+    pub wgsl_needs: Needs,
+    /// Builds the native actors of one shard: the CPU backend, and the oracle of the others.
+    pub native: fn(shard: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError>,
+    /// Writes `Default::default()` of the state as bytes; `None` where the struct has no `Default`.
+    pub default_state: Option<fn(&mut [u8])>,
+}
+
+impl KernelDescriptor {
+    /// The handler for a tag.
+    pub fn handler(&self, tag: u32) -> Option<&'static HandlerInfo> {
+        self.handlers.iter().find(|handler| handler.message.tag == tag)
+    }
+
+    /// Bytes of the largest message.
+    pub fn message_size(&self) -> u32 {
+        self.handlers.iter().map(|h| h.message.size).max().unwrap_or(0)
+    }
+
+    /// Bytes of the largest reply, a fault included.
+    pub fn reply_size(&self) -> u32 {
+        self.handlers.iter().map(|h| h.reply.size).max().unwrap_or(0).max(crate::abi::fault::FAULT_WORDS * 4)
+    }
+}
+
+impl std::fmt::Debug for KernelDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KernelDescriptor").field("id", &self.id).field("actor", &self.actor).finish_non_exhaustive()
+    }
+}
+
+/// Writes the initial state of an instance (its number is given) as bytes.
+pub type InitialState = Arc<dyn Fn(u32, &mut [u8]) + Send + Sync>;
+
+/// Which instances a native shard is to hold: `first`, `first + stride`, … `count` of them.
+pub struct NativeShardSpec<'a> {
+    /// The first instance's number.
+    pub first: u32,
+    /// The distance between two of the shard's instances.
+    pub stride: u32,
+    /// How many.
+    pub count: u32,
+    /// Their initial state.
+    pub initial: &'a InitialState,
+}
+
+/// The native actors of a shard.
+pub trait NativeShard: Send {
+    /// Runs the handler for `tag` on the shard's `local`-th instance. `payload` and `reply` are wire bytes; the answer is
+    /// how the request ended.
+    ///
+    /// Panics of the handler come out as [`Outcome::Fault`]; they do not unwind through here.
+    fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome;
+    /// Writes the state of the `local`-th instance as bytes.
+    fn read_state(&self, local: u32, out: &mut [u8]);
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The reply's tag and length in bytes.
+    Reply {
+        /// Tag of the reply's type.
+        tag: u32,
+        /// Its bytes, at the front of the reply buffer.
+        bytes: u32,
+    },
+    /// A fault and the site it came from.
+    Fault {
+        /// What happened.
+        kind: FaultKind,
+        /// Where: what the device's second fault word says.
+        site: FaultSite,
+    },
+}
+
+/// Where a fault came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultSite {
+    /// An index into [`KernelDescriptor::sites`].
+    Index(u32),
+    /// A native panic's own location, interned by [`intern_site`].
+    Native(u32),
+    /// Nowhere in the user's source.
+    None,
+}
+
+impl FaultSite {
+    const NATIVE: u32 = 1 << 31;
+    const NONE: u32 = u32::MAX;
+
+    /// The word that crosses the ring.
+    pub fn to_word(self) -> u32 {
+        match self {
+            Self::Index(i) => i,
+            Self::Native(i) => i | Self::NATIVE,
+            Self::None => Self::NONE,
+        }
+    }
+
+    /// Reads what [`to_word`](Self::to_word) wrote.
+    pub fn from_word(word: u32) -> Self {
+        match word {
+            Self::NONE => Self::None,
+            w if w & Self::NATIVE != 0 => Self::Native(w & !Self::NATIVE),
+            w => Self::Index(w),
+        }
+    }
+}
+
+/// How a resident kernel behaves while its rings are empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdlePolicy {
+    /// Polls without a pause: the lowest latency, at the price of a busy multiprocessor or core.
+    Spin,
+    /// Polls, then pauses for longer and longer, up to some tens of microseconds.
+    #[default]
+    Backoff,
+}
+
+/// Called by a device's own threads after they published replies or gave request slots back.
+pub trait Progress: Send + Sync {
+    /// Something moved.
+    fn progress(&self);
+}
+
+/// What to launch.
+pub struct LaunchSpec {
+    /// The actor.
+    pub descriptor: &'static KernelDescriptor,
+    /// How many instances, at least 1.
+    pub instances: u32,
+    /// Slots of each ring, a power of two.
+    pub queue_capacity: u32,
+    /// Whether to process messages at once.
+    pub active: bool,
+    /// Initial state of each instance.
+    pub initial: InitialState,
+    /// What to do while idle.
+    pub idle: IdlePolicy,
+    /// Whom to tell of progress, where the device has threads of its own; see [`Kernel::must_be_polled`].
+    pub progress: Arc<dyn Progress>,
+}
+
+/// The two rings of a shard. Instance `i` belongs to shard `i % shards`.
+pub struct Port {
+    /// Host to device.
+    pub requests: Ring,
+    /// Device to host.
+    pub replies: Ring,
+}
+
+/// A device that can launch actors.
+pub trait Device: Send + Sync {
+    /// "NVIDIA H200", "llvmpipe (LLVM 15.0.6, 256 bits)", "2 threads".
+    fn name(&self) -> String;
+    /// Launches an actor. Returns when its control block is live.
+    fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError>;
+}
+
+/// A launched actor. Dropping the last handle terminates it.
+pub trait Kernel: Send + Sync {
+    /// Its rings, one pair a shard.
+    fn ports(&self) -> &[Port];
+    /// Says that a request was published in a shard's ring. Nothing to do where a resident kernel polls.
+    fn doorbell(&self, shard: usize);
+    /// Whether replies appear without [`Progress`] being told, so that the host must look for them.
+    fn must_be_polled(&self) -> bool;
+    /// Starts or stops the processing of messages; returns when the device has taken note: after `set_active(false)` no
+    /// handler runs.
+    fn set_active(&self, active: bool) -> Result<(), DeviceError>;
+    /// The live control block, over all shards.
+    fn control(&self) -> ControlSnapshot;
+    /// The live telemetry, over all shards.
+    fn telemetry(&self) -> TelemetrySnapshot;
+    /// Ends the kernel: the message being handled is finished, what waits in the rings is not. Idempotent.
+    fn terminate(&self, deadline: Duration) -> Result<(), DeviceError>;
+    /// Copies an instance's state out. The kernel must be inactive or terminated, else the copy may be torn: the caller sees
+    /// to that.
+    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError>;
+    /// Why the kernel can no longer answer, if it cannot (a lost device). Cheap.
+    fn failure(&self) -> Option<DeviceError>;
+}
+
+/// Why a device could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No such device, driver or adapter here.
+    #[error("{backend} is not available: {reason}")]
+    Unavailable {
+        /// The backend.
+        backend: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The device lacks something the actor needs.
+    #[error("`{actor}` needs {what}, which {device} does not have")]
+    Unsupported {
+        /// The actor.
+        actor: &'static str,
+        /// "64-bit integers (SHADER_INT64)".
+        what: String,
+        /// The device's name.
+        device: String,
+    },
+    /// Memory could not be had.
+    #[error("out of memory: {bytes} bytes for {what}")]
+    OutOfMemory {
+        /// How much was asked for.
+        bytes: u64,
+        /// For what.
+        what: String,
+    },
+    /// The kernel does not fit next to what is resident.
+    #[error("no room on the device: {detail}")]
+    Capacity {
+        /// What is resident and what was asked for.
+        detail: String,
+    },
+    /// Generated device code was rejected: a defect of ours, reported with the compiler's words.
+    #[error("the device code of `{actor}` was rejected: {log}")]
+    BadCode {
+        /// The actor.
+        actor: &'static str,
+        /// What the driver or validator said.
+        log: String,
+    },
+    /// The device did not do it by the deadline.
+    #[error("{what} took longer than {deadline:?}")]
+    Deadline {
+        /// What was asked.
+        what: &'static str,
+        /// How long it was given.
+        deadline: Duration,
+    },
+    /// The device is lost; requests in flight may or may not have run.
+    #[error("the device is lost: {reason}")]
+    Lost {
+        /// What the driver said.
+        reason: String,
+    },
+    /// The kernel has been terminated.
+    #[error("the kernel is terminated")]
+    Terminated,
+    /// There is no such instance.
+    #[error("instance {instance} of {instances}")]
+    NoSuchInstance {
+        /// The one asked for.
+        instance: u32,
+        /// How many there are.
+        instances: u32,
+    },
+    /// The driver reported an error that has no better name.
+    #[error("{call} failed: {reason}")]
+    Driver {
+        /// The call.
+        call: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+mod sites {
+    //! Native panic locations, interned so that they fit a word.
+    use super::Site;
+    use std::sync::{Mutex, PoisonError};
+
+    static SITES: Mutex<Vec<Site>> = Mutex::new(Vec::new());
+
+    /// Remembers a native panic's location and message; equal ones share an index.
+    ///
+    /// At most 4096 are kept apart (a message can hold run-time values); later ones keep their place and lose their text.
+    pub fn intern_site(file: &str, line: u32, column: u32, message: &str) -> u32 {
+        let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = sites.len() >= 4096;
+        let message = if full { "" } else { message };
+        if let Some(i) = sites
+            .iter()
+            .position(|s| s.line == line && s.column == column && s.message == message && s.file == file)
+        {
+            return i as u32;
+        }
+        let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+        sites.push(Site { file: leak(file), line, column, message: leak(message) });
+        sites.len() as u32 - 1
+    }
+
+    /// What [`intern_site`] remembered.
+    pub fn native_site(index: u32) -> Option<Site> {
+        SITES.lock().unwrap_or_else(PoisonError::into_inner).get(index as usize).copied()
+    }
+}
+pub use sites::{intern_site, native_site};

@@ -1,0 +1,20 @@
+//! The devices that run RingKernel actors, and what they share with the host.
+//!
+//! Reading order:
+//!
+//! 1. [`abi`]: the bytes both sides agree on. Control block, telemetry buffer, slots, tags, fault kinds, and the ring.
+//!    It has no dependency on a device, and the compiler (`ringkernel-macros`) uses its constants.
+//! 2. [`kernel`]: what the compiler hands over (a [`kernel::KernelDescriptor`]), and the two traits a device implements,
+//!    [`kernel::Device`] and [`kernel::Kernel`].
+//! 3. One folder a device: [`cpu`], `cuda` and `wgpu` (feature-gated). Each launches a descriptor and answers the slots
+//!    of its request rings; none of them knows about futures, proxies or lifecycles, which live in `ringkernel`.
+//!
+//! Users depend on `ringkernel`, not on this crate.
+
+pub mod abi;
+pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod kernel;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;

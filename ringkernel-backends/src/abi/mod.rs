@@ -16,3 +16,11 @@ pub use fault::FaultKind;
 pub use ring::{Full, Ring, RingMemory};
 pub use slot::{Correlation, Header, SlotShape};
 pub use telemetry::{TelemetryBuffer, TelemetrySnapshot};
+
+/// Bytes from one instance's state to the next in device memory: the size rounded up to the alignment, to at least 8 and never 0,
+/// so that no two instances share a 32-bit word.
+pub const fn state_stride(size: u32, align: u32) -> u32 {
+    let align = if align > 8 { align } else { 8 };
+    let size = if size == 0 { 1 } else { size };
+    size.next_multiple_of(align)
+}

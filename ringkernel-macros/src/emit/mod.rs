@@ -1,0 +1,1 @@
+//! Emitters: one file or folder a device language.

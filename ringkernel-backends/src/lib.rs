@@ -15,6 +15,8 @@ pub mod abi;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(test)]
+mod device_tests;
 pub mod kernel;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

@@ -100,6 +100,16 @@ impl RawMemory {
         Self { slots, words, head, _owner: owner }
     }
 
+    /// Where the first slot lies in host memory, for control blocks.
+    pub fn slots_address(&self) -> u64 {
+        self.slots as u64
+    }
+
+    /// Where the head word lies in host memory.
+    pub fn head_address(&self) -> u64 {
+        self.head as u64
+    }
+
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.words, "ring word {index} of {}", self.words);
         // SAFETY: the index was checked, and the constructor's contract makes the memory valid and atomic.
@@ -208,7 +218,11 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     /// If the payload is larger than a slot: the runtime sizes the ring by the largest message the actor handles.
     pub fn try_push(&self, header: Header, payload: &[u8]) -> Result<(), Full> {
         let words = payload.len().div_ceil(4);
-        assert!(words <= self.shape.payload_words(), "{words} words in a slot of {}", self.shape.payload_words());
+        assert!(
+            words <= self.shape.payload_words(),
+            "{words} words in a slot of {}",
+            self.shape.payload_words()
+        );
         let mut tail = self.tail.0.load(Ordering::Relaxed);
         let position = loop {
             // Acquire pairs with the release store in `Consumer::publish`: the consumer's reads of the slot come before
@@ -277,7 +291,11 @@ impl Consumer {
     ///
     /// The slot is given back by the next [`publish`](Self::publish). A header that claims more words than a slot has is
     /// returned with tag 0, which no message has, and no payload.
-    pub fn pop<M: RingMemory, C: Cursor>(&mut self, ring: &Ring<M, C>, payload: &mut [u32]) -> Option<Header> {
+    pub fn pop<M: RingMemory, C: Cursor>(
+        &mut self,
+        ring: &Ring<M, C>,
+        payload: &mut [u32],
+    ) -> Option<Header> {
         let [tag, instance, index] = ring.chunk_at(self.position, 0)?;
         let [gen_words, low, high] = ring.chunk_at(self.position, 1)?;
         let mut header = Header::from_words([tag, instance, index, gen_words, low, high]);

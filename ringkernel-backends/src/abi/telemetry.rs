@@ -118,7 +118,8 @@ impl TelemetryBuffer {
     /// Counts one finished request. For a device whose only writer is the calling thread.
     pub fn record(&self, now: i64, service_nanos: u64, fault: i32) {
         // Relaxed throughout, and load + store instead of fetch_add: this thread is the only writer.
-        let add = |word: &AtomicU64, by: u64| word.store(word.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+        let add =
+            |word: &AtomicU64, by: u64| word.store(word.load(Ordering::Relaxed) + by, Ordering::Relaxed);
         add(&self.messages_processed, 1);
         add(&self.total_latency_nanos, service_nanos);
         self.last_processed_timestamp.store(now, Ordering::Relaxed);

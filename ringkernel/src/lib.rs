@@ -1,1 +1,28 @@
 //! RingKernel.
+
+// So that what the macros emit, `::ringkernel::…`, also compiles in this crate's own tests and examples.
+extern crate self as ringkernel;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+pub mod actor;
+pub mod backend;
+pub mod context;
+pub mod error;
+pub mod lifecycle;
+pub mod message;
+mod native;
+#[cfg(test)]
+mod testing;
+
+pub use actor::{Actor, Handles};
+pub use backend::{Backend, BackendReport, PassedOver};
+pub use context::RingContext;
+pub use error::{HandlerFault, RingKernelError, TrySendError};
+pub use lifecycle::{KernelState, Transition};
+pub use message::{DecodeError, DeviceType, RingMessage};
+pub use ringkernel_backends::abi::{
+    ControlBlock, ControlSnapshot, FaultKind, TelemetryBuffer, TelemetrySnapshot,
+};
+pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo};

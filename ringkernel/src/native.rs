@@ -1,0 +1,181 @@
+//! Actors as native code: the CPU backend runs them, and the other backends are compared with them.
+//!
+//! A handler's panic becomes a fault of that request. Where and why it panicked is learned from a panic hook that is put in
+//! front of whatever hook there is: while this thread is inside a handler it takes notes and prints nothing, at any other time
+//! it calls the hook it found.
+
+use crate::{Actor, RingContext};
+use ringkernel_backends::abi::FaultKind;
+use ringkernel_backends::kernel::{
+    DeviceError, FaultSite, NativeShard, NativeShardSpec, Outcome, intern_site,
+};
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Mutex;
+
+/// Builds the actors of one shard. This is what a descriptor's `native` points to.
+///
+/// # Errors
+/// [`DeviceError::OutOfMemory`] when the actors do not fit. [`DeviceError::Driver`] when the initial bytes are not a state,
+/// which is a defect of whoever wrote them: the runtime encodes states itself.
+pub fn native_shard<A: Actor>(spec: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
+    install_hook();
+    let mut actors: Vec<A> = Vec::new();
+    if actors.try_reserve_exact(spec.count as usize).is_err() {
+        let bytes = spec.count as u64 * size_of::<A>() as u64;
+        return Err(DeviceError::OutOfMemory {
+            bytes,
+            what: format!("{} instances of `{}`", spec.count, A::NAME),
+        });
+    }
+    let mut wire = vec![0; A::SIZE as usize];
+    for local in 0..spec.count {
+        wire.fill(0);
+        (spec.initial)(spec.first + local * spec.stride, &mut wire);
+        actors.push(A::decode(&wire).map_err(|error| DeviceError::Driver {
+            call: "decoding the initial state",
+            reason: error.to_string(),
+        })?);
+    }
+    Ok(Box::new(Shard { actors }))
+}
+
+struct Shard<A> {
+    actors: Vec<A>,
+}
+
+impl<A: Actor> NativeShard for Shard<A> {
+    fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome {
+        let fault = |kind| Outcome::Fault { kind, site: FaultSite::None };
+        let Some(actor) = self.actors.get_mut(local as usize) else {
+            return fault(FaultKind::UnknownInstance);
+        };
+        let Some(handler) = A::DESCRIPTOR.handler(tag) else {
+            return fault(FaultKind::UnknownMessage);
+        };
+        // Slots carry whole words; the message ends somewhere in the last one.
+        let size = handler.message.size as usize;
+        let Some(message) = payload.get(..size).filter(|_| payload.len() - size < 4) else {
+            return fault(FaultKind::Malformed);
+        };
+        let mut ctx = RingContext::detached(instance);
+        match catch(|| actor.dispatch(&mut ctx, tag, message, reply)) {
+            Ok(Ok((tag, bytes))) => Outcome::Reply { tag, bytes },
+            Ok(Err(kind)) => fault(kind),
+            Err((kind, site)) => Outcome::Fault { kind, site },
+        }
+    }
+
+    fn read_state(&self, local: u32, out: &mut [u8]) {
+        self.actors[local as usize].encode(out);
+    }
+}
+
+type Note = (FaultKind, FaultSite);
+
+#[derive(Clone, Copy)]
+enum Watch {
+    /// This thread runs no handler.
+    Outside,
+    /// It runs one; the note is about its last panic.
+    Inside(Option<Note>),
+}
+
+thread_local! {
+    static WATCH: Cell<Watch> = const { Cell::new(Watch::Outside) };
+}
+
+/// Runs a handler. State that it changed before it panicked stays changed, as faults do not roll back.
+fn catch<R>(handler: impl FnOnce() -> R) -> Result<R, Note> {
+    let before = WATCH.replace(Watch::Inside(None));
+    // A half-changed actor is what the caller of a faulted handler is promised, so unwind safety holds by definition.
+    let result = panic::catch_unwind(AssertUnwindSafe(handler));
+    let noted = WATCH.replace(before);
+    result.map_err(|payload| {
+        let note = match noted {
+            Watch::Inside(Some(note)) => note,
+            // Somebody replaced the hook after us, or the panic went around it (`resume_unwind`).
+            _ => (classify(text(&*payload)), FaultSite::None),
+        };
+        // A payload may panic when dropped; that one is leaked rather than let out of here.
+        if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+        note
+    })
+}
+
+fn install_hook() {
+    static INSTALLED: Mutex<bool> = Mutex::new(false);
+    let mut installed = INSTALLED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // A panicking thread may not change the hook; the next launch will.
+    if *installed || std::thread::panicking() {
+        return;
+    }
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match WATCH.get() {
+        Watch::Outside => previous(info),
+        Watch::Inside(_) => WATCH.set(Watch::Inside(Some(note(info)))),
+    }));
+    *installed = true;
+}
+
+fn note(info: &PanicHookInfo<'_>) -> Note {
+    let message = text(info.payload());
+    let kind = classify(message);
+    // Only a panic's text is the user's own; std's holds run-time values that would fill the table of sites.
+    let message = if kind == FaultKind::Panic { abbreviate(message) } else { "" };
+    let site = match info.location() {
+        Some(at) => FaultSite::Native(intern_site(at.file(), at.line(), at.column(), message)),
+        None => FaultSite::None,
+    };
+    (kind, site)
+}
+
+fn text(payload: &(dyn Any + Send)) -> &str {
+    match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "",
+    }
+}
+
+fn abbreviate(text: &str) -> &str {
+    const MOST: usize = 500;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+/// The kind of fault that a panic message of the standard library stands for.
+fn classify(message: &str) -> FaultKind {
+    const TABLE: &[(&str, FaultKind)] = &[
+        ("attempt to divide by zero", FaultKind::DivisionByZero),
+        ("attempt to calculate the remainder with a divisor of zero", FaultKind::DivisionByZero),
+        ("attempt to divide with overflow", FaultKind::DivisionOverflow),
+        ("attempt to calculate the remainder with overflow", FaultKind::DivisionOverflow),
+        ("attempt to shift left with overflow", FaultKind::ShiftOverflow),
+        ("attempt to shift right with overflow", FaultKind::ShiftOverflow),
+        ("attempt to add with overflow", FaultKind::Overflow),
+        ("attempt to subtract with overflow", FaultKind::Overflow),
+        ("attempt to multiply with overflow", FaultKind::Overflow),
+        ("attempt to negate with overflow", FaultKind::Overflow),
+        ("index out of bounds: ", FaultKind::IndexOutOfBounds),
+        ("range start index ", FaultKind::IndexOutOfBounds),
+        ("range end index ", FaultKind::IndexOutOfBounds),
+        ("slice index starts at ", FaultKind::IndexOutOfBounds),
+        ("min > max", FaultKind::InvalidArgument),
+        ("assertion failed: min <= max", FaultKind::InvalidArgument),
+        ("assertion failed: step != 0", FaultKind::InvalidArgument),
+        ("argument of integer logarithm must be positive", FaultKind::InvalidArgument),
+        ("base of integer logarithm must be at least 2", FaultKind::InvalidArgument),
+        ("argument of integer square root cannot be negative", FaultKind::InvalidArgument),
+    ];
+    TABLE.iter().find(|(start, _)| message.starts_with(start)).map_or(FaultKind::Panic, |&(_, kind)| kind)
+}
+
+#[cfg(test)]
+#[path = "native_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! Actors for this crate's tests, written out as the macros emit them.
+
+use crate::__private::*;
+
+/// One handler for each way in which a handler can end.
+#[derive(Default, Debug, PartialEq)]
+pub(crate) struct Account {
+    pub(crate) cents: i64,
+    pub(crate) deposits: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Deposit {
+    pub(crate) cents: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Balance {
+    pub(crate) cents: i64,
+    pub(crate) deposits: u32,
+}
+
+/// Panics in the way that its number says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Misbehave(pub(crate) u32);
+
+/// A message that `Account` has no handler for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stranger(pub(crate) u8);
+
+macro_rules! device_type {
+    ($name:ident { $($field:tt: $ty:ty),* } $(, tag $tag:literal)?) => {
+        impl DeviceType for $name {
+            const NAME: &'static str = stringify!($name);
+            const SIZE: u32 = layout::of(&[$((<$ty>::SIZE, <$ty>::ALIGN)),*]).0;
+            const ALIGN: u32 = layout::of(&[$((<$ty>::SIZE, <$ty>::ALIGN)),*]).1;
+            fn encode(&self, out: &mut [u8]) {
+                ($(copy(&self.$field),)*).encode(out)
+            }
+            fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+                check_length::<Self>(bytes)?;
+                let mut end = 0;
+                Ok(Self { $($field: {
+                    let at = u32::next_multiple_of(end, <$ty>::ALIGN);
+                    end = at + <$ty>::SIZE;
+                    let _ = end;
+                    decode_field::<$ty>(bytes, at)?
+                }),* })
+            }
+        }
+        $(impl RingMessage for $name { const TAG: u32 = $tag; })?
+    };
+}
+
+fn copy<T: Copy>(value: &T) -> T {
+    *value
+}
+
+device_type!(Account { cents: i64, deposits: u32 });
+device_type!(Deposit { cents: i64 }, tag 1001);
+device_type!(Balance { cents: i64, deposits: u32 }, tag 1002);
+device_type!(Misbehave { 0: u32 }, tag 1003);
+device_type!(Stranger { 0: u8 }, tag 1004);
+
+impl Account {
+    fn deposit(&mut self, _ctx: &mut RingContext, msg: Deposit) -> Balance {
+        self.cents += msg.cents;
+        self.deposits += 1;
+        Balance { cents: self.cents, deposits: self.deposits }
+    }
+
+    fn which(&mut self, ctx: &mut RingContext, _: ()) -> u32 {
+        ctx.instance()
+    }
+
+    fn is_rich(&mut self, _ctx: &mut RingContext, above: bool) -> bool {
+        (self.cents > 1_000_000) == above
+    }
+
+    fn misbehave(&mut self, _ctx: &mut RingContext, msg: Misbehave) {
+        use std::hint::black_box as b;
+        self.deposits += 1;
+        match msg.0 {
+            1 => drop(b(b(i64::MAX) + 1)),
+            2 => drop(b(1 / b(0))),
+            3 => drop(b(b(i32::MIN) % b(-1))),
+            4 => drop(b(1u32 << b(32))),
+            5 => drop(b([1, 2, 3][b(3)])),
+            6 => panic!("case {}", b(6)),
+            7 => drop(b(1.0f32.clamp(b(3.0), b(2.0)))),
+            70 => drop(b(1i32.clamp(b(3), b(2)))),
+            71 => (0..3).step_by(b(0)).for_each(|i| drop(b(i))),
+            72 => drop(b(b(0u32).ilog2())),
+            60 => assert!(b(1) == 2, "one is not two"),
+            61 => std::panic::panic_any(Grenade),
+            62 => std::panic::resume_unwind(Box::new("went around the hook")),
+            63 => drop(std::panic::catch_unwind(|| panic!("caught by the handler itself"))),
+            // The default is to behave.
+            _ => {}
+        }
+    }
+}
+
+struct Grenade;
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        panic!("a payload that panics when dropped");
+    }
+}
+
+impl Actor for Account {
+    const DESCRIPTOR: &'static KernelDescriptor = &DESCRIPTOR;
+    fn dispatch(
+        &mut self,
+        ctx: &mut RingContext,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+    ) -> Result<(u32, u32), FaultKind> {
+        fn answer<R: RingMessage>(value: R, reply: &mut [u8]) -> Result<(u32, u32), FaultKind> {
+            value.encode(&mut reply[..R::SIZE as usize]);
+            Ok((R::TAG, R::SIZE))
+        }
+        fn decode<M: RingMessage>(payload: &[u8]) -> Result<M, FaultKind> {
+            M::decode(payload).map_err(|_| FaultKind::Malformed)
+        }
+        match tag {
+            Deposit::TAG => answer(self.deposit(ctx, decode(payload)?), reply),
+            <()>::TAG => {
+                decode::<()>(payload)?;
+                answer(self.which(ctx, ()), reply)
+            }
+            bool::TAG => answer(self.is_rich(ctx, decode(payload)?), reply),
+            Misbehave::TAG => {
+                self.misbehave(ctx, decode(payload)?);
+                answer((), reply)
+            }
+            _ => Err(FaultKind::UnknownMessage),
+        }
+    }
+}
+
+impl Handles<Deposit> for Account {
+    type Reply = Balance;
+}
+impl Handles<()> for Account {
+    type Reply = u32;
+}
+impl Handles<bool> for Account {
+    type Reply = bool;
+}
+impl Handles<Misbehave> for Account {
+    type Reply = ();
+}
+
+const fn handler<M: RingMessage, R: RingMessage>(name: &'static str) -> HandlerInfo {
+    HandlerInfo {
+        name,
+        message: MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE },
+        reply: MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE },
+    }
+}
+
+static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
+    id: "account",
+    actor: "Account",
+    group: Group::Thread,
+    state_size: Account::SIZE,
+    state_align: Account::ALIGN,
+    handlers: &[
+        handler::<Deposit, Balance>("deposit"),
+        handler::<(), u32>("which"),
+        handler::<bool, bool>("is_rich"),
+        handler::<Misbehave, ()>("misbehave"),
+    ],
+    sites: &[Site { file: "src/account.rs", line: 12, column: 9, message: "from the table" }],
+    ptx: "",
+    wgsl: "",
+    wgsl_needs: Needs { int64: true, float64: false },
+    native: native_shard::<Account>,
+    default_state: DefaultProbe::<Account>::DEFAULT_STATE,
+};
+inventory::submit! { Registration(&DESCRIPTOR) }

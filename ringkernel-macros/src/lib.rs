@@ -7,6 +7,7 @@
 
 extern crate proc_macro;
 
+mod collect;
 mod diag;
 mod emit;
 mod ir;

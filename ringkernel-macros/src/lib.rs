@@ -13,4 +13,5 @@ mod emit;
 mod ir;
 mod layout;
 mod location;
+mod ir_visit;
 mod program;

@@ -1,0 +1,74 @@
+//! The user's names, made fit for the device languages.
+
+use crate::ir::{Body, Handler, Kernel, Local, Reg, Stmt, Var};
+
+/// An identifier that every device language takes, out of one that Rust takes.
+fn identifier(name: &str) -> String {
+    let name = name.trim_start_matches("r#");
+    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    // WGSL reserves names that start with two underscores, and both languages refuse a digit in front.
+    if out.starts_with("__") || !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        out.insert(0, 'x');
+    }
+    out
+}
+
+/// A register's name: the user's with its number (so that no two clash, and none is a keyword), or `r` and the number.
+pub(crate) fn reg(body: &Body, reg: Reg) -> String {
+    match &body.regs[reg.0 as usize].name {
+        Some(name) => format!("{}_{}", identifier(name), reg.0),
+        None => format!("r{}", reg.0),
+    }
+}
+
+/// A variable's name. The `v` keeps it apart from a register's.
+pub(crate) fn var(body: &Body, var: Var) -> String {
+    format!("{}_v{}", identifier(&body.vars[var.0 as usize].name), var.0)
+}
+
+/// A local aggregate's name.
+pub(crate) fn local(body: &Body, local: Local) -> String {
+    format!("local_{}_{}", identifier(&body.locals[local.0 as usize].name), local.0)
+}
+
+/// The device function of a handler.
+pub(crate) fn function(kernel: &Kernel, handler: &Handler) -> String {
+    let name = format!("{}_{}", identifier(&kernel.actor), identifier(&handler.name));
+    // The framework's own names start so.
+    if name.starts_with("rk_") || name.starts_with("ringkernel_") { format!("actor_{name}") } else { name }
+}
+
+/// Text that fits a `//` comment: one line of printable ASCII (ptxas takes nothing else, even in comments).
+pub(crate) fn comment(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            ' '..='~' => c,
+            c if c.is_whitespace() => ' ',
+            _ => '?',
+        })
+        .collect()
+}
+
+/// Whether the statements never run off their end.
+pub(crate) fn diverges(code: &[Stmt]) -> bool {
+    match code.last() {
+        Some(Stmt::Break(_) | Stmt::Continue(_) | Stmt::Fault { .. } | Stmt::Finish) => true,
+        Some(Stmt::If { then, otherwise, .. }) => diverges(then) && diverges(otherwise),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_fit_for_every_device_language() {
+        assert_eq!(identifier("cents"), "cents");
+        assert_eq!(identifier("r#match"), "match");
+        assert_eq!(identifier("größe"), "gr__e");
+        assert_eq!(identifier("__x"), "x__x");
+        assert_eq!(identifier("0"), "x0");
+        assert_eq!(comment("a\n\tb\u{2028}é"), "a  b ?");
+    }
+}

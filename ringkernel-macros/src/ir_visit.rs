@@ -1,0 +1,108 @@
+//! Walks over the statements and operands of a body, for the passes and the emitters.
+
+use crate::ir::{Expr, Operand, Place, Stmt};
+
+/// Calls `f` on every statement, outer ones first, in order.
+pub(crate) fn statements<'a>(code: &'a [Stmt], f: &mut dyn FnMut(&'a Stmt)) {
+    for statement in code {
+        f(statement);
+        for block in blocks(statement) {
+            statements(block, f);
+        }
+    }
+}
+
+/// The statement lists inside a statement.
+pub(crate) fn blocks(statement: &Stmt) -> Vec<&[Stmt]> {
+    match statement {
+        Stmt::If { then, otherwise, .. } => vec![then, otherwise],
+        Stmt::Loop { body, step, .. } => vec![body, step],
+        Stmt::Block { body, .. } => vec![body],
+        _ => Vec::new(),
+    }
+}
+
+/// The statement lists inside a statement, to be changed.
+pub(crate) fn blocks_mut(statement: &mut Stmt) -> Vec<&mut Vec<Stmt>> {
+    match statement {
+        Stmt::If { then, otherwise, .. } => vec![then, otherwise],
+        Stmt::Loop { body, step, .. } => vec![body, step],
+        Stmt::Block { body, .. } => vec![body],
+        _ => Vec::new(),
+    }
+}
+
+/// The operands of a place.
+fn place_mut(place: &mut Place, f: &mut dyn FnMut(&mut Operand)) {
+    place.index.iter_mut().for_each(|(operand, _)| f(operand));
+}
+
+/// Calls `f` on every operand of an expression.
+pub(crate) fn expr_operands_mut(expr: &mut Expr, f: &mut dyn FnMut(&mut Operand)) {
+    match expr {
+        Expr::Read(_) | Expr::Instance => {}
+        Expr::Load(place) => place_mut(place, f),
+        Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
+        Expr::Binary(_, a, b) | Expr::Compare(_, a, b) | Expr::Overflows(_, a, b) | Expr::MulHigh(a, b) => {
+            f(a);
+            f(b);
+        }
+        Expr::Select { condition, yes, no } => {
+            f(condition);
+            f(yes);
+            f(no);
+        }
+        Expr::Math(_, operands) => operands.iter_mut().for_each(f),
+    }
+}
+
+/// Calls `f` on the operands of one statement, not on those of statements inside it.
+pub(crate) fn own_operands_mut(statement: &mut Stmt, f: &mut dyn FnMut(&mut Operand)) {
+    match statement {
+        Stmt::Let(_, expr) => expr_operands_mut(expr, f),
+        Stmt::Set(_, operand) => f(operand),
+        Stmt::Store(place, operand) => {
+            place_mut(place, f);
+            f(operand);
+        }
+        Stmt::If { condition, .. } => f(condition),
+        Stmt::Check { failed, .. } => f(failed),
+        Stmt::Loop { .. }
+        | Stmt::Block { .. }
+        | Stmt::Break(_)
+        | Stmt::Continue(_)
+        | Stmt::Fault { .. }
+        | Stmt::Finish
+        | Stmt::Source { .. } => {}
+    }
+}
+
+/// Calls `f` on every operand, in order.
+pub(crate) fn operands(code: &[Stmt], f: &mut dyn FnMut(&Operand)) {
+    let place =
+        |place: &Place, f: &mut dyn FnMut(&Operand)| place.index.iter().for_each(|(operand, _)| f(operand));
+    statements(code, &mut |statement| match statement {
+        Stmt::Let(_, expr) => match expr {
+            Expr::Read(_) | Expr::Instance => {}
+            Expr::Load(from) => place(from, f),
+            Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
+            Expr::Binary(_, a, b)
+            | Expr::Compare(_, a, b)
+            | Expr::Overflows(_, a, b)
+            | Expr::MulHigh(a, b) => {
+                f(a);
+                f(b);
+            }
+            Expr::Select { condition, yes, no } => [condition, yes, no].into_iter().for_each(&mut *f),
+            Expr::Math(_, operands) => operands.iter().for_each(&mut *f),
+        },
+        Stmt::Set(_, operand) => f(operand),
+        Stmt::Store(to, operand) => {
+            place(to, f);
+            f(operand);
+        }
+        Stmt::If { condition, .. } => f(condition),
+        Stmt::Check { failed, .. } => f(failed),
+        _ => {}
+    });
+}

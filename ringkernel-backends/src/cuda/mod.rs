@@ -1,0 +1,160 @@
+//! The CUDA device: actors as kernels that stay resident on an NVIDIA GPU.
+//!
+//! A launch starts one block of one warp a shard, which polls the shard's request ring in mapped pinned memory until it is
+//! told to return. No toolkit is needed: libcuda is opened at run time, and the PTX that the compiler emitted is joined with the
+//! resident loop (`runtime.ptx`) and compiled by the driver.
+//!
+//! Start with [`resident`] (a launched kernel and its life), then `runtime.ptx` (what the GPU does). `driver` is the driver's
+//! API behind owning types, `link` joins the texts, `registry` knows what is resident and makes room for calls that cannot be
+//! made beside it, `baseline` times what we compare ourselves with.
+//!
+//! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
+//! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be. So every registered actor's module is
+//! loaded when the device is first opened, device memory comes from a stream-ordered pool, pinned memory is kept for the
+//! next kernel, and what still has to wait runs [quiesced](registry::Registry::quiesced): resident kernels return with their
+//! state kept, the call is made, they are launched again. Users of the same process' primary context are under the same law.
+
+mod baseline;
+mod driver;
+mod link;
+mod registry;
+mod resident;
+
+pub use baseline::{LaunchTimes, launch_and_synchronize};
+
+use crate::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec};
+use driver::{Context, Function, MemoryPool, PinnedArena, Stream};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Threads of a block: one warp.
+const WARP: u32 = 32;
+
+/// An NVIDIA GPU.
+#[derive(Clone)]
+pub struct CudaDevice {
+    shared: Arc<Shared>,
+}
+
+/// What every runtime of the process shares about one GPU: opened once, never closed.
+struct Shared {
+    context: Arc<Context>,
+    arena: Arc<PinnedArena>,
+    pool: Arc<MemoryPool>,
+    registry: registry::Registry,
+    /// By the address of the descriptor. An actor whose code was rejected keeps the driver's log.
+    functions: Mutex<HashMap<usize, Result<Function, String>>>,
+}
+
+static OPEN: Mutex<Option<HashMap<usize, Arc<Shared>>>> = Mutex::new(None);
+
+impl CudaDevice {
+    /// Opens GPU `ordinal` and loads the modules of `kernels`.
+    ///
+    /// Modules that are not loaded yet while kernels of this process are resident cost those a quiesce.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unavailable`] says what is missing: the driver, a device of this number, a new enough driver or device.
+    pub fn open(ordinal: usize, kernels: &[&'static KernelDescriptor]) -> Result<Self, DeviceError> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open.get_or_insert_default();
+        let shared = match open.get(&ordinal) {
+            Some(shared) => shared.clone(),
+            None => {
+                let context = Arc::new(Context::open(ordinal)?);
+                let pool = MemoryPool::new(&context, ordinal)?;
+                let shared = Arc::new(Shared {
+                    arena: PinnedArena::new(context.clone()),
+                    pool,
+                    registry: registry::Registry::new(context.multiprocessors),
+                    functions: Mutex::default(),
+                    context,
+                });
+                open.insert(ordinal, shared.clone());
+                shared
+            }
+        };
+        shared.load(kernels)?;
+        Ok(Self { shared })
+    }
+
+    /// The driver's CUDA version: `(13, 0)`.
+    pub fn driver_version(&self) -> (i32, i32) {
+        let version = self.shared.context.driver_version;
+        (version / 1000, version % 1000 / 10)
+    }
+
+    /// Compute capability: `(9, 0)`.
+    pub fn compute_capability(&self) -> (u32, u32) {
+        (self.shared.context.cc / 10, self.shared.context.cc % 10)
+    }
+}
+
+impl Shared {
+    /// Compiles and loads what is not loaded yet.
+    fn load(&self, kernels: &[&'static KernelDescriptor]) -> Result<(), DeviceError> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<_> =
+            kernels.iter().copied().filter(|kernel| !functions.contains_key(&key(kernel))).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.registry.quiesced(|| {
+            // The driver compiles on the calling thread; a few at once, since a program may register dozens of actors.
+            let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8).min(missing.len());
+            let next = std::sync::atomic::AtomicUsize::new(0);
+            let loaded = Mutex::new(Vec::new());
+            std::thread::scope(|scope| {
+                for _ in 0..workers {
+                    scope.spawn(|| {
+                        // Relaxed: the counter only hands out indices.
+                        let take = || missing.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                        while let Some(kernel) = take() {
+                            let text = link::module_text(kernel, self.context.cc);
+                            let function = Function::load(&self.context, &text, link::ENTRY);
+                            loaded.lock().unwrap_or_else(PoisonError::into_inner).push((key(kernel), function));
+                        }
+                    });
+                }
+            });
+            let loaded = loaded.into_inner().unwrap_or_else(PoisonError::into_inner);
+            // The first launch of a function loads its code and may grow the context's local memory, and both wait for the
+            // device. So launch each once with nothing to do, now.
+            let stream = Stream::new(&self.context)?;
+            for (_, function) in &loaded {
+                if let Ok(function) = function {
+                    // SAFETY: with no shards the kernel returns without touching memory.
+                    unsafe { function.launch(&self.context, &stream, 1, WARP, 0, 0) }?;
+                }
+            }
+            stream.synchronize()?;
+            functions.extend(loaded);
+            Ok(())
+        })?
+    }
+
+    fn function(&self, descriptor: &'static KernelDescriptor) -> Result<Function, DeviceError> {
+        self.load(&[descriptor])?;
+        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        match functions.get(&key(descriptor)) {
+            Some(Ok(function)) => Ok(*function),
+            Some(Err(log)) => Err(DeviceError::BadCode { actor: descriptor.actor, log: log.clone() }),
+            None => Err(DeviceError::BadCode { actor: descriptor.actor, log: "it was not loaded".into() }),
+        }
+    }
+}
+
+fn key(descriptor: &'static KernelDescriptor) -> usize {
+    std::ptr::from_ref(descriptor).addr()
+}
+
+impl Device for CudaDevice {
+    fn name(&self) -> String {
+        self.shared.context.name.clone()
+    }
+
+    fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
+        let function = self.shared.function(spec.descriptor)?;
+        resident::launch(self.shared.clone(), function, spec)
+    }
+}

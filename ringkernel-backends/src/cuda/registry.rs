@@ -1,0 +1,78 @@
+//! What is resident on a GPU: how much of it is taken, and how to send everything home for a moment.
+
+use super::resident::Core;
+use crate::kernel::DeviceError;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// Grids that can be resident at once (compute capability 7.0 to 9.0: 128). One more would be queued and never start.
+const MOST_GRIDS: usize = 128;
+
+/// How long resident kernels are given to return for a quiesce: a handler in progress finishes first.
+const QUIESCE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The kernels resident on one GPU.
+pub(super) struct Registry {
+    multiprocessors: u32,
+    kernels: Mutex<Vec<Weak<Core>>>,
+}
+
+impl Registry {
+    pub(super) fn new(multiprocessors: u32) -> Self {
+        Self { multiprocessors, kernels: Mutex::default() }
+    }
+
+    /// Starts `core`, if it fits next to what is resident, and remembers it.
+    ///
+    /// A grid that does not fit would be queued silently and never start, so room is counted first: each kernel takes
+    /// `blocks / blocks-per-multiprocessor` of the multiprocessors.
+    pub(super) fn start(&self, core: &Arc<Core>) -> Result<(), DeviceError> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
+        let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
+        let taken: f64 = resident.iter().map(|kernel| kernel.multiprocessors()).sum();
+        let wanted = core.multiprocessors();
+        if resident.len() >= MOST_GRIDS || taken + wanted > self.multiprocessors as f64 {
+            let mut detail = format!(
+                "`{}` wants {wanted:.1} of {} multiprocessors; {} kernels are resident (at most {MOST_GRIDS}) and take {taken:.1}",
+                core.actor(),
+                self.multiprocessors,
+                resident.len()
+            );
+            for kernel in resident.iter().take(8) {
+                detail.push_str(&format!("; `{}` {:.1}", kernel.actor(), kernel.multiprocessors()));
+            }
+            return Err(DeviceError::Capacity { detail });
+        }
+        core.start()?;
+        kernels.push(Arc::downgrade(core));
+        Ok(())
+    }
+
+    /// Runs `call` while nothing is resident: every kernel returns with its state kept, and is launched again afterwards.
+    ///
+    /// # Errors
+    /// [`DeviceError::Deadline`] if a handler does not come to its end; the kernels that had returned go on.
+    pub(super) fn quiesced<T>(&self, call: impl FnOnce() -> T) -> Result<T, DeviceError> {
+        // Held throughout, so that nothing is launched meanwhile.
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
+        let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
+        let mut paused = Vec::new();
+        let mut outcome = Ok(());
+        for kernel in &resident {
+            match kernel.pause(QUIESCE_DEADLINE) {
+                Ok(guard) => paused.push(guard),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        let result = outcome.map(|()| call());
+        for guard in paused {
+            guard.resume()?;
+        }
+        result
+    }
+}

@@ -1,0 +1,392 @@
+//! The CUDA device by itself, with hand-written actors: rings, order, faults, pauses, ends. Skipped by name where there is no
+//! NVIDIA GPU, failed instead if RINGKERNEL_REQUIRE names `cuda`.
+#![cfg(feature = "cuda")]
+
+use ringkernel_backends::abi::slot::Correlation;
+use ringkernel_backends::abi::{FaultKind, Header, ring::Consumer, tag};
+use ringkernel_backends::cuda::CudaDevice;
+use ringkernel_backends::kernel::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8 };
+const BALANCE: MessageInfo = MessageInfo { name: "Balance", tag: 1001, size: 16 };
+const BLOB: MessageInfo = MessageInfo { name: "Blob", tag: 2000, size: 200 };
+const BLOB_OUT: MessageInfo = MessageInfo { name: "BlobOut", tag: 2001, size: 200 };
+
+static ACCOUNT: KernelDescriptor = KernelDescriptor {
+    id: "account",
+    actor: "Account",
+    group: Group::Thread,
+    state_size: 16,
+    state_align: 8,
+    handlers: &[HandlerInfo { name: "deposit", message: DEPOSIT, reply: BALANCE }],
+    sites: &[],
+    ptx: include_str!("cuda/account.ptx"),
+    wgsl: "",
+    wgsl_needs: Needs { int64: false, float64: false },
+    native: no_native,
+    default_state: None,
+};
+static BLOBS: KernelDescriptor = KernelDescriptor {
+    id: "blobs",
+    actor: "Blobs",
+    group: Group::Thread,
+    state_size: 0,
+    state_align: 1,
+    handlers: &[HandlerInfo { name: "blob", message: BLOB, reply: BLOB_OUT }],
+    sites: &[],
+    ptx: include_str!("cuda/blob.ptx"),
+    wgsl: "",
+    wgsl_needs: Needs { int64: false, float64: false },
+    native: no_native,
+    default_state: None,
+};
+
+fn no_native(_: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
+    Err(DeviceError::Terminated)
+}
+
+struct Quiet;
+impl Progress for Quiet {
+    fn progress(&self) {}
+}
+
+fn device(test: &str, kernels: &[&'static KernelDescriptor]) -> Option<CudaDevice> {
+    match CudaDevice::open(0, kernels) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == "cuda"), "{test}: {error}");
+            eprintln!("skipped: {test}: {error}");
+            None
+        }
+    }
+}
+
+struct Running {
+    kernel: Arc<dyn Kernel>,
+    consumers: Vec<Consumer>,
+}
+
+impl Running {
+    fn launch(
+        device: &CudaDevice,
+        descriptor: &'static KernelDescriptor,
+        instances: u32,
+        capacity: u32,
+        active: bool,
+    ) -> Self {
+        let kernel = device
+            .launch(LaunchSpec {
+                descriptor,
+                instances,
+                queue_capacity: capacity,
+                active,
+                initial: Arc::new(|instance, out| {
+                    out.fill(0);
+                    if let Some(first) = out.first_chunk_mut::<8>() {
+                        *first = (instance as u64 * 1_000_000).to_le_bytes();
+                    }
+                }),
+                idle: IdlePolicy::Backoff,
+                progress: Arc::new(Quiet),
+            })
+            .unwrap();
+        let consumers = kernel.ports().iter().map(|port| port.replies.consumer()).collect();
+        Self { kernel, consumers }
+    }
+
+    fn push(&self, tag: u32, instance: u32, index: u32, payload: &[u8]) {
+        let header =
+            Header { tag, instance, correlation: Correlation { index, generation: 3 }, words: 0, hlc: 0 };
+        let port = &self.kernel.ports()[instance as usize % self.kernel.ports().len()];
+        let begin = Instant::now();
+        while port.requests.try_push(header, payload).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(5), "the ring stays full");
+            std::hint::spin_loop();
+        }
+    }
+
+    fn pop(&mut self, shard: usize) -> (Header, Vec<u32>) {
+        let mut words = vec![0; 80];
+        let begin = Instant::now();
+        loop {
+            let port = &self.kernel.ports()[shard];
+            if let Some(header) = self.consumers[shard].pop(&port.replies, &mut words) {
+                self.consumers[shard].publish(&port.replies);
+                words.truncate(header.words as usize);
+                return (header, words);
+            }
+            assert!(begin.elapsed() < Duration::from_secs(5), "no reply: {:?}", self.kernel.control());
+        }
+    }
+
+    fn settled(&self, processed: u64) {
+        let begin = Instant::now();
+        while self.kernel.control().messages_processed != processed {
+            assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", self.kernel.control());
+        }
+    }
+
+    fn end(self) {
+        self.kernel.terminate(Duration::from_secs(5)).unwrap();
+        self.kernel.terminate(Duration::from_secs(5)).unwrap();
+    }
+}
+
+fn as_i64(words: &[u32]) -> i64 {
+    (words[0] as u64 | (words[1] as u64) << 32) as i64
+}
+
+#[test]
+fn a_resident_kernel_answers_one_by_one_and_its_counters_agree() {
+    let Some(device) = device("a_resident_kernel_answers…", &[&ACCOUNT]) else { return };
+    let mut run = Running::launch(&device, &ACCOUNT, 1, 64, true);
+    let (mut cents, count) = (0, 20_000u32);
+    let mut times = Vec::new();
+    for i in 0..count {
+        let begin = Instant::now();
+        run.push(1000, 0, i, &(i as i64 * 3 - 7).to_le_bytes());
+        let (header, words) = run.pop(0);
+        times.push(begin.elapsed());
+        cents += i as i64 * 3 - 7;
+        assert_eq!((header.tag, header.correlation.index, header.correlation.generation), (1001, i, 3));
+        assert_eq!((as_i64(&words), words[2]), (cents, i + 1));
+    }
+    run.settled(count as u64);
+    times.sort_unstable();
+    println!(
+        "round trip p50 {:?} p99 {:?} on {}",
+        times[times.len() / 2],
+        times[times.len() * 99 / 100],
+        device.name()
+    );
+    println!("{:?}", run.kernel.telemetry());
+    assert_eq!(run.kernel.telemetry().messages_processed, count as u64);
+    run.end();
+}
+
+#[test]
+fn batches_keep_the_order_of_each_instance_and_faults_do_not_stop_it() {
+    let Some(device) = device("batches_keep_the_order…", &[&ACCOUNT]) else { return };
+    for (instances, capacity) in [(1, 2), (1, 1024), (3, 256), (100, 1024), (5000, 4096)] {
+        let mut run = Running::launch(&device, &ACCOUNT, instances, capacity, true);
+        let shards = run.kernel.ports().len();
+        let mut model = vec![(0i64, 0u32); instances as usize];
+        for (i, m) in model.iter_mut().enumerate() {
+            m.0 = i as i64 * 1_000_000;
+        }
+        let (mut faults, mut sent) = (0, 0u64);
+        for round in 0..200u32 {
+            let mut expected = vec![std::collections::VecDeque::new(); shards];
+            for k in 0..capacity.min(100) {
+                let instance = (round * 7919 + k * k * 31) % instances;
+                let cents = if (round + k) % 17 == 0 { -1 } else { (k * round) as i64 };
+                run.push(1000, instance, k, &cents.to_le_bytes());
+                sent += 1;
+                let m = &mut model[instance as usize];
+                m.1 += 1;
+                faults += u64::from(cents == -1);
+                if cents != -1 {
+                    m.0 += cents;
+                }
+                expected[instance as usize % shards].push_back((k, (cents != -1).then_some(*m)));
+            }
+            for (shard, expected) in expected.into_iter().enumerate() {
+                for (k, answer) in expected {
+                    let (header, words) = run.pop(shard);
+                    assert_eq!(header.correlation.index, k);
+                    match answer {
+                        Some((cents, count)) => {
+                            assert_eq!((header.tag, as_i64(&words), words[2]), (1001, cents, count));
+                        }
+                        None => assert_eq!((header.tag, &words[..]), (tag::FAULT, &[6, 77][..])),
+                    }
+                }
+            }
+        }
+        run.settled(sent);
+        assert_eq!(run.kernel.control().errors_encountered, faults);
+        assert_eq!(run.kernel.telemetry().error_code, FaultKind::Panic as i32);
+        run.kernel.set_active(false).unwrap();
+        let mut state = [0; 16];
+        for (i, (cents, count)) in model.iter().enumerate() {
+            run.kernel.read_state(i as u32, &mut state).unwrap();
+            assert_eq!(i64::from_le_bytes(state[..8].try_into().unwrap()), *cents, "instance {i}");
+            assert_eq!(u32::from_le_bytes(state[8..12].try_into().unwrap()), *count);
+        }
+        assert!(run.kernel.read_state(instances, &mut state).is_err());
+        run.end();
+    }
+}
+
+#[test]
+fn larger_messages_travel_whole_in_ones_and_in_batches() {
+    let Some(device) = device("larger_messages…", &[&ACCOUNT, &BLOBS]) else { return };
+    let mut run = Running::launch(&device, &BLOBS, 2, 128, true);
+    for round in 0..300u32 {
+        let batch = 1 + round % 60;
+        for k in 0..batch {
+            let bytes: Vec<u8> = (0..50u32).flat_map(|w| (w * 1000 + k + round).to_le_bytes()).collect();
+            run.push(2000, 0, k, &bytes);
+        }
+        for k in 0..batch {
+            let (header, words) = run.pop(0);
+            assert_eq!((header.tag, header.correlation.index, header.words), (2001, k, 50));
+            assert!(words.iter().enumerate().all(|(w, got)| *got == w as u32 * 1000 + k + round + 1));
+        }
+    }
+    run.end();
+}
+
+#[test]
+fn bad_slots_are_answered_with_faults_and_tells_with_nothing() {
+    let Some(device) = device("bad_slots…", &[&ACCOUNT]) else { return };
+    let mut run = Running::launch(&device, &ACCOUNT, 6, 64, true);
+    let fault = |run: &mut Running, shard: usize, kind: FaultKind| {
+        let (header, words) = run.pop(shard);
+        assert_eq!((header.tag, &words[..]), (tag::FAULT, &[kind as u32, u32::MAX][..]));
+    };
+    run.push(999, 0, 1, &[0; 8]);
+    fault(&mut run, 0, FaultKind::UnknownMessage);
+    run.push(1000, 0, 1, &[0; 12]);
+    fault(&mut run, 0, FaultKind::Malformed);
+    run.push(1000, 8, 1, &[0; 8]);
+    fault(&mut run, 0, FaultKind::UnknownInstance);
+    for _ in 0..100 {
+        run.push(1000, 0, u32::MAX, &5i64.to_le_bytes());
+    }
+    run.push(1000, 0, 1, &0i64.to_le_bytes());
+    let (_, words) = run.pop(0);
+    assert_eq!((as_i64(&words), words[2]), (500, 101));
+    run.end();
+}
+
+#[test]
+fn two_kernel_types_are_resident_at_once_and_a_third_module_loads_beside_them() {
+    let Some(device) = device("two_kernel_types…", &[&ACCOUNT, &BLOBS]) else { return };
+    let mut one = Running::launch(&device, &ACCOUNT, 1, 64, true);
+    let mut two = Running::launch(&device, &BLOBS, 1, 64, true);
+    one.push(1000, 0, 1, &41i64.to_le_bytes());
+    two.push(2000, 0, 2, &[0; 200]);
+    assert_eq!(as_i64(&one.pop(0).1), 41);
+    assert_eq!(two.pop(0).1, vec![1; 50]);
+    // A descriptor the device has not seen: its module load must not hang, and state must survive the quiesce.
+    static LATE: KernelDescriptor = KernelDescriptor { id: "late", actor: "Late", ..ACCOUNT };
+    let begin = Instant::now();
+    let mut three = Running::launch(&device, &LATE, 1, 64, true);
+    println!("launch of an unloaded module beside two resident kernels: {:?}", begin.elapsed());
+    three.push(1000, 0, 1, &7i64.to_le_bytes());
+    assert_eq!(as_i64(&three.pop(0).1), 7);
+    one.push(1000, 0, 1, &1i64.to_le_bytes());
+    assert_eq!(as_i64(&one.pop(0).1), 42);
+    let times = ringkernel_backends::cuda::launch_and_synchronize(0, 1000).unwrap();
+    println!(
+        "launch + sync beside three resident: p50 {:?} p99 {:?}",
+        times.quantile(0.5),
+        times.quantile(0.99)
+    );
+    one.push(1000, 0, 1, &1i64.to_le_bytes());
+    assert_eq!(as_i64(&one.pop(0).1), 43);
+    let begin = Instant::now();
+    let more: Vec<_> = (0..16).map(|_| Running::launch(&device, &BLOBS, 1, 64, true)).collect();
+    println!("16 launches beside three resident: {:?} each", begin.elapsed() / 16);
+    let begin = Instant::now();
+    more.into_iter().for_each(Running::end);
+    println!("16 terminates: {:?} each", begin.elapsed() / 16);
+    one.end();
+    two.end();
+    three.end();
+}
+
+#[test]
+fn an_inactive_kernel_lets_messages_wait_and_a_terminated_one_is_gone() {
+    let Some(device) = device("an_inactive_kernel…", &[&ACCOUNT]) else { return };
+    let mut run = Running::launch(&device, &ACCOUNT, 1, 64, false);
+    for k in 0..5 {
+        run.push(1000, 0, k, &1i64.to_le_bytes());
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(run.kernel.control().messages_processed, 0);
+    assert!(!run.kernel.control().is_active);
+    run.kernel.set_active(true).unwrap();
+    for k in 0..5 {
+        assert_eq!(run.pop(0).0.correlation.index, k);
+    }
+    run.kernel.set_active(false).unwrap();
+    run.push(1000, 0, 9, &1i64.to_le_bytes());
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(run.kernel.control().messages_processed, 5);
+    run.kernel.terminate(Duration::from_secs(2)).unwrap();
+    assert!(run.kernel.set_active(true).is_err());
+    assert_eq!(run.kernel.control().messages_processed, 5);
+}
+
+#[test]
+fn a_thousand_launches_and_terminates_leave_nothing_behind() {
+    let Some(device) = device("a_thousand_launches…", &[&ACCOUNT]) else { return };
+    let begin = Instant::now();
+    for i in 0..1000u32 {
+        let mut run = Running::launch(&device, &ACCOUNT, 1 + i % 3, 64, true);
+        run.push(1000, 0, i, &(i as i64).to_le_bytes());
+        assert_eq!(as_i64(&run.pop(0).1), i as i64);
+        if i % 2 == 0 {
+            run.end();
+        }
+    }
+    println!("1000 cycles: {:?} each", begin.elapsed() / 1000);
+}
+
+#[test]
+fn terminate_is_quick_while_the_rings_are_full() {
+    let Some(device) = device("terminate_is_quick…", &[&ACCOUNT]) else { return };
+    let mut worst = Duration::ZERO;
+    for _ in 0..50 {
+        let run = Running::launch(&device, &ACCOUNT, 1, 64, true);
+        let ring = &run.kernel.ports()[0].requests;
+        let header = Header {
+            tag: 1000,
+            instance: 0,
+            correlation: Correlation { index: 1, generation: 0 },
+            words: 0,
+            hlc: 0,
+        };
+        // Nobody takes the replies: both rings fill up.
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(2) {
+            let _ = ring.try_push(header, &[0; 8]);
+        }
+        let begin = Instant::now();
+        run.kernel.terminate(Duration::from_secs(2)).unwrap();
+        worst = worst.max(begin.elapsed());
+    }
+    println!("terminate with full rings: worst of 50 {worst:?}");
+    assert!(worst < Duration::from_millis(100));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let Some(device) = device("what_does_not_fit…", &[&ACCOUNT]) else { return };
+    let spec = |instances, queue_capacity| LaunchSpec {
+        descriptor: &ACCOUNT,
+        instances,
+        queue_capacity,
+        active: true,
+        initial: Arc::new(|_, out: &mut [u8]| out.fill(0)),
+        idle: IdlePolicy::Spin,
+        progress: Arc::new(Quiet),
+    };
+    let Err(error) = device.launch(spec(1, 1 << 31)) else { panic!("2^31 slots") };
+    assert!(matches!(error, DeviceError::OutOfMemory { .. }), "{error}");
+    let mut running = Vec::new();
+    let error = loop {
+        match device.launch(spec(1, 64)) {
+            Ok(kernel) => running.push(kernel),
+            Err(error) => break error,
+        }
+        assert!(running.len() <= 128);
+    };
+    assert!(matches!(error, DeviceError::Capacity { .. }), "{error}");
+    println!("{} kernels, then: {error}", running.len());
+}

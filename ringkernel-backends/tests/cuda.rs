@@ -6,7 +6,7 @@ use ringkernel_backends::abi::slot::Correlation;
 use ringkernel_backends::abi::{FaultKind, Header, ring::Consumer, tag};
 use ringkernel_backends::cuda::CudaDevice;
 use ringkernel_backends::kernel::*;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8 };
@@ -51,6 +51,9 @@ struct Quiet;
 impl Progress for Quiet {
     fn progress(&self) {}
 }
+
+/// The test that fills the GPU runs alone.
+static GPU: RwLock<()> = RwLock::new(());
 
 fn device(test: &str, kernels: &[&'static KernelDescriptor]) -> Option<CudaDevice> {
     match CudaDevice::open(0, kernels) {
@@ -141,16 +144,17 @@ fn as_i64(words: &[u32]) -> i64 {
 
 #[test]
 fn a_resident_kernel_answers_one_by_one_and_its_counters_agree() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("a_resident_kernel_answers…", &[&ACCOUNT]) else { return };
     let mut run = Running::launch(&device, &ACCOUNT, 1, 64, true);
     let (mut cents, count) = (0, 20_000u32);
     let mut times = Vec::new();
     for i in 0..count {
         let begin = Instant::now();
-        run.push(1000, 0, i, &(i as i64 * 3 - 7).to_le_bytes());
+        run.push(1000, 0, i, &(i as i64 * 3 + 7).to_le_bytes());
         let (header, words) = run.pop(0);
         times.push(begin.elapsed());
-        cents += i as i64 * 3 - 7;
+        cents += i as i64 * 3 + 7;
         assert_eq!((header.tag, header.correlation.index, header.correlation.generation), (1001, i, 3));
         assert_eq!((as_i64(&words), words[2]), (cents, i + 1));
     }
@@ -169,6 +173,7 @@ fn a_resident_kernel_answers_one_by_one_and_its_counters_agree() {
 
 #[test]
 fn batches_keep_the_order_of_each_instance_and_faults_do_not_stop_it() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("batches_keep_the_order…", &[&ACCOUNT]) else { return };
     for (instances, capacity) in [(1, 2), (1, 1024), (3, 256), (100, 1024), (5000, 4096)] {
         let mut run = Running::launch(&device, &ACCOUNT, instances, capacity, true);
@@ -223,6 +228,7 @@ fn batches_keep_the_order_of_each_instance_and_faults_do_not_stop_it() {
 
 #[test]
 fn larger_messages_travel_whole_in_ones_and_in_batches() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("larger_messages…", &[&ACCOUNT, &BLOBS]) else { return };
     let mut run = Running::launch(&device, &BLOBS, 2, 128, true);
     for round in 0..300u32 {
@@ -242,6 +248,7 @@ fn larger_messages_travel_whole_in_ones_and_in_batches() {
 
 #[test]
 fn bad_slots_are_answered_with_faults_and_tells_with_nothing() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("bad_slots…", &[&ACCOUNT]) else { return };
     let mut run = Running::launch(&device, &ACCOUNT, 6, 64, true);
     let fault = |run: &mut Running, shard: usize, kind: FaultKind| {
@@ -265,6 +272,7 @@ fn bad_slots_are_answered_with_faults_and_tells_with_nothing() {
 
 #[test]
 fn two_kernel_types_are_resident_at_once_and_a_third_module_loads_beside_them() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("two_kernel_types…", &[&ACCOUNT, &BLOBS]) else { return };
     let mut one = Running::launch(&device, &ACCOUNT, 1, 64, true);
     let mut two = Running::launch(&device, &BLOBS, 1, 64, true);
@@ -302,6 +310,7 @@ fn two_kernel_types_are_resident_at_once_and_a_third_module_loads_beside_them() 
 
 #[test]
 fn an_inactive_kernel_lets_messages_wait_and_a_terminated_one_is_gone() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("an_inactive_kernel…", &[&ACCOUNT]) else { return };
     let mut run = Running::launch(&device, &ACCOUNT, 1, 64, false);
     for k in 0..5 {
@@ -325,6 +334,7 @@ fn an_inactive_kernel_lets_messages_wait_and_a_terminated_one_is_gone() {
 
 #[test]
 fn a_thousand_launches_and_terminates_leave_nothing_behind() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("a_thousand_launches…", &[&ACCOUNT]) else { return };
     let begin = Instant::now();
     for i in 0..1000u32 {
@@ -340,6 +350,7 @@ fn a_thousand_launches_and_terminates_leave_nothing_behind() {
 
 #[test]
 fn terminate_is_quick_while_the_rings_are_full() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("terminate_is_quick…", &[&ACCOUNT]) else { return };
     let mut worst = Duration::ZERO;
     for _ in 0..50 {
@@ -367,6 +378,7 @@ fn terminate_is_quick_while_the_rings_are_full() {
 
 #[test]
 fn what_does_not_fit_is_an_error() {
+    let _alone = GPU.write().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("what_does_not_fit…", &[&ACCOUNT]) else { return };
     let spec = |instances, queue_capacity| LaunchSpec {
         descriptor: &ACCOUNT,
@@ -382,7 +394,9 @@ fn what_does_not_fit_is_an_error() {
     let mut running = Vec::new();
     let error = loop {
         match device.launch(spec(1, 64)) {
-            Ok(kernel) => running.push(kernel),
+            Ok(kernel) => {
+                running.push(kernel);
+            }
             Err(error) => break error,
         }
         assert!(running.len() <= 128);

@@ -1,9 +1,8 @@
 //! What a resident kernel is compared with: launching an empty kernel and waiting for it, in the same process and run.
 
-use super::driver::{Context, Function, Stream};
-use super::{OPEN, WARP};
+use super::driver::Function;
+use super::{CudaDevice, WARP};
 use crate::kernel::DeviceError;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// Times of `launch + synchronise` of an empty kernel.
@@ -21,7 +20,7 @@ impl LaunchTimes {
     }
 }
 
-const EMPTY: &str = ".version 6.0\n.target sm_70\n.address_size 64\n\
+const EMPTY: &str = ".version 8.4\n.target sm_70\n.address_size 64\n\
     .visible .entry empty(.param .u64 shards, .param .u32 count)\n{\n    ret;\n}\n";
 
 /// Launches an empty kernel of one warp and waits for it, `count` times after a warm-up, on GPU `ordinal`.
@@ -29,19 +28,25 @@ const EMPTY: &str = ".version 6.0\n.target sm_70\n.address_size 64\n\
 /// # Errors
 /// [`DeviceError::Unavailable`] where there is no GPU; others as the driver reports them.
 pub fn launch_and_synchronize(ordinal: usize, count: usize) -> Result<LaunchTimes, DeviceError> {
-    let context = Context::open(ordinal)?;
-    let load = || Function::load(&context, &EMPTY.replace("sm_70", &format!("sm_{}", context.cc.min(90))), c"empty");
-    let resident = OPEN.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|o| o.get(&ordinal).cloned());
-    let function = match resident {
-        Some(shared) => shared.registry.quiesced(load)?,
-        None => load(),
-    }
-    .map_err(|log| DeviceError::BadCode { actor: "empty kernel", log })?;
-    let stream = Stream::new(&context)?;
+    let shared = CudaDevice::open(ordinal, &[])?.shared;
+    let context = &shared.context;
+    let text = EMPTY.replace("sm_70", &format!("sm_{}", context.cc.min(90)));
+    let stream = shared.spare_stream()?;
+    let function = shared
+        .registry
+        .quiesced(|| {
+            let function = Function::load(context, &text, c"empty")?;
+            // The first launch loads the code, and waits for the device to do so.
+            // SAFETY: the kernel takes its parameters and returns without using them.
+            unsafe { function.launch(context, &stream, 1, WARP, 0, 0) }.map_err(|e| e.to_string())?;
+            stream.synchronize().map_err(|e| e.to_string())?;
+            Ok(function)
+        })?
+        .map_err(|log: String| DeviceError::BadCode { actor: "empty kernel", log })?;
     let once = || -> Result<Duration, DeviceError> {
         let begin = Instant::now();
         // SAFETY: the kernel takes its parameters and returns without using them.
-        unsafe { function.launch(&context, &stream, 1, WARP, 0, 0) }?;
+        unsafe { function.launch(context, &stream, 1, WARP, 0, 0) }?;
         stream.synchronize()?;
         Ok(begin.elapsed())
     };

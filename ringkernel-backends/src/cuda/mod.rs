@@ -9,7 +9,8 @@
 //! made beside it, `baseline` times what we compare ourselves with.
 //!
 //! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
-//! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be. So every registered actor's module is
+//! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be, and so may `cuStreamCreate`. So
+//! streams are made and every registered actor's module is
 //! loaded when the device is first opened, device memory comes from a stream-ordered pool, pinned memory is kept for the
 //! next kernel, and what still has to wait runs [quiesced](registry::Registry::quiesced): resident kernels return with their
 //! state kept, the call is made, they are launched again. Users of the same process' primary context are under the same law.
@@ -23,7 +24,7 @@ mod resident;
 pub use baseline::{LaunchTimes, launch_and_synchronize};
 
 use crate::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec};
-use driver::{Context, Function, MemoryPool, PinnedArena, Stream};
+use driver::{Context, Function, MemoryPool, PinnedArena, StreamPool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +42,7 @@ struct Shared {
     context: Arc<Context>,
     arena: Arc<PinnedArena>,
     pool: Arc<MemoryPool>,
+    streams: Arc<StreamPool>,
     registry: registry::Registry,
     /// By the address of the descriptor. An actor whose code was rejected keeps the driver's log.
     functions: Mutex<HashMap<usize, Result<Function, String>>>,
@@ -66,6 +68,8 @@ impl CudaDevice {
                 let shared = Arc::new(Shared {
                     arena: PinnedArena::new(context.clone()),
                     pool,
+                    // One more than grids: for launches that end by themselves.
+                    streams: StreamPool::new(&context, registry::MOST_GRIDS + 1)?,
                     registry: registry::Registry::new(context.multiprocessors),
                     functions: Mutex::default(),
                     context,
@@ -120,7 +124,7 @@ impl Shared {
             let loaded = loaded.into_inner().unwrap_or_else(PoisonError::into_inner);
             // The first launch of a function loads its code and may grow the context's local memory, and both wait for the
             // device. So launch each once with nothing to do, now.
-            let stream = Stream::new(&self.context)?;
+            let stream = self.spare_stream()?;
             for (_, function) in &loaded {
                 if let Ok(function) = function {
                     // SAFETY: with no shards the kernel returns without touching memory.
@@ -131,6 +135,12 @@ impl Shared {
             functions.extend(loaded);
             Ok(())
         })?
+    }
+
+    fn spare_stream(&self) -> Result<driver::LentStream, DeviceError> {
+        self.streams.take().ok_or_else(|| DeviceError::Capacity {
+            detail: format!("all {} streams are taken by resident kernels", registry::MOST_GRIDS + 1),
+        })
     }
 
     fn function(&self, descriptor: &'static KernelDescriptor) -> Result<Function, DeviceError> {

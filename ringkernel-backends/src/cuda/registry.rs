@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Grids that can be resident at once (compute capability 7.0 to 9.0: 128). One more would be queued and never start.
-const MOST_GRIDS: usize = 128;
+pub(super) const MOST_GRIDS: usize = 128;
 
 /// How long resident kernels are given to return for a quiesce: a handler in progress finishes first.
 const QUIESCE_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! A launched kernel: its memory, its start, its pauses and its end.
 
-use super::driver::{DeviceMemory, Function, Pinned, Stream};
+use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
 use crate::abi::{ControlBlock, ControlSnapshot, Ring, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride};
@@ -62,7 +62,7 @@ pub(super) struct Core {
     shared: Arc<Shared>,
     descriptor: &'static KernelDescriptor,
     function: Function,
-    stream: Stream,
+    stream: LentStream,
     shards: u32,
     multiprocessors: f64,
     /// Device address of the parameter blocks.
@@ -202,7 +202,7 @@ pub(super) fn launch(
 
     let fit = function.blocks_per_multiprocessor(WARP)?.max(1);
     let core = Arc::new(Core {
-        stream: Stream::new(&shared.context)?,
+        stream: shared.spare_stream()?,
         descriptor,
         function,
         shards,

@@ -11,7 +11,7 @@ mod collect;
 mod diag;
 mod emit;
 mod ir;
+mod ir_visit;
 mod layout;
 mod location;
-mod ir_visit;
 mod program;

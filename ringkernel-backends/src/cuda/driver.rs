@@ -12,7 +12,10 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Turns a driver result into our error, naming the call.
-pub(super) fn check<T>(call: &'static str, outcome: Result<T, result::DriverError>) -> Result<T, DeviceError> {
+pub(super) fn check<T>(
+    call: &'static str,
+    outcome: Result<T, result::DriverError>,
+) -> Result<T, DeviceError> {
     outcome.map_err(|error| {
         use sys::CUresult::*;
         let name = error.error_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -89,7 +92,11 @@ impl Context {
             + attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)? as u32;
         let name = check("cuDeviceGetName", result::device::get_name(device))?;
         if cc < super::link::OLDEST_TARGET {
-            return Err(unavailable(format!("{name} has compute capability {}.{}, 7.0 is needed", cc / 10, cc % 10)));
+            return Err(unavailable(format!(
+                "{name} has compute capability {}.{}, 7.0 is needed",
+                cc / 10,
+                cc % 10
+            )));
         }
         if attribute(A::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? == 0 {
             return Err(unavailable(format!("{name} has no stream-ordered allocation (memory pools)")));
@@ -347,12 +354,13 @@ impl PinnedArena {
         self.context.bind()?;
         let flags = sys::CU_MEMHOSTALLOC_PORTABLE | sys::CU_MEMHOSTALLOC_DEVICEMAP;
         // SAFETY: allocates fresh memory.
-        let host = check("cuMemHostAlloc", unsafe { result::malloc_host(bytes, flags) }).map_err(|e| match e {
-            DeviceError::OutOfMemory { .. } => {
-                DeviceError::OutOfMemory { bytes: bytes as u64, what: "pinned rings".into() }
-            }
-            other => other,
-        })?;
+        let host =
+            check("cuMemHostAlloc", unsafe { result::malloc_host(bytes, flags) }).map_err(|e| match e {
+                DeviceError::OutOfMemory { .. } => {
+                    DeviceError::OutOfMemory { bytes: bytes as u64, what: "pinned rings".into() }
+                }
+                other => other,
+            })?;
         let mut device = 0;
         // SAFETY: `host` was just allocated with DEVICEMAP.
         check("cuMemHostGetDevicePointer", unsafe {
@@ -405,8 +413,10 @@ impl Function {
         context.bind().map_err(|e| e.to_string())?;
         let image = CString::new(ptx).map_err(|_| "the text holds a NUL".to_owned())?;
         let mut log = vec![0u8; 8192];
-        let mut options =
-            [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+        let mut options = [
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+        ];
         let mut values = [log.as_mut_ptr().cast::<c_void>(), log.len() as *mut c_void];
         let mut module = std::ptr::null_mut();
         // SAFETY: the image is NUL-terminated text; options and values are parallel arrays of two that outlive the call.
@@ -424,8 +434,9 @@ impl Function {
             return Err(format!("{error}; {}", String::from_utf8_lossy(&log[..end]).trim()));
         }
         // SAFETY: the module was just loaded and is never unloaded.
-        let raw = check("cuModuleGetFunction", unsafe { result::module::get_function(module, entry.to_owned()) })
-            .map_err(|e| e.to_string())?;
+        let raw =
+            check("cuModuleGetFunction", unsafe { result::module::get_function(module, entry.to_owned()) })
+                .map_err(|e| e.to_string())?;
         Ok(Self { raw })
     }
 

@@ -20,7 +20,8 @@ pub(super) const OLDEST_TARGET: u32 = 70;
 pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
     let (version, handlers) = split_header(descriptor.ptx);
     let (major, minor) = version.max(RUNTIME_VERSION);
-    let mut text = format!(".version {major}.{minor}\n.target sm_{}\n.address_size 64\n", cc.min(NEWEST_TARGET));
+    let mut text =
+        format!(".version {major}.{minor}\n.target sm_{}\n.address_size 64\n", cc.min(NEWEST_TARGET));
     text.push_str(&handlers);
     text.push('\n');
 

@@ -34,13 +34,13 @@ impl Registry {
         let wanted = core.multiprocessors();
         if resident.len() >= MOST_GRIDS || taken + wanted > self.multiprocessors as f64 {
             let mut detail = format!(
-                "`{}` wants {wanted:.1} of {} multiprocessors; {} kernels are resident (at most {MOST_GRIDS}) and take {taken:.1}",
+                "`{}` wants {wanted:.2} of {} multiprocessors; {} kernels are resident (at most {MOST_GRIDS}) and take {taken:.2}",
                 core.actor(),
                 self.multiprocessors,
                 resident.len()
             );
-            for kernel in resident.iter().take(8) {
-                detail.push_str(&format!("; `{}` {:.1}", kernel.actor(), kernel.multiprocessors()));
+            for kernel in resident.iter().take(4) {
+                detail.push_str(&format!("; `{}` {:.2}", kernel.actor(), kernel.multiprocessors()));
             }
             return Err(DeviceError::Capacity { detail });
         }

@@ -3,7 +3,9 @@
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
-use crate::abi::{ControlBlock, ControlSnapshot, Ring, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use crate::abi::{
+    ControlBlock, ControlSnapshot, Ring, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride,
+};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, Port};
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -490,7 +492,8 @@ impl Kernel for CudaKernel {
         let now = BEGIN.get_or_init(Instant::now).elapsed().as_millis() as u64;
         // Relaxed: a rate limit; being late or early by one is harmless.
         let last = LAST.load(Ordering::Relaxed);
-        if now < last + 10 || LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if now < last + 10 || LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
             return None;
         }
         self.core.stream_is_idle().err()

@@ -1,0 +1,166 @@
+//! `#[derive(DeviceType)]` and `#[derive(RingMessage)]`.
+
+use super::{private, report};
+use crate::collect::fields::{self, Struct};
+use crate::collect::paths::Paths;
+use crate::collect::payload::Definition;
+use crate::collect::{carrier, fields::with_true_primitives};
+use crate::diag::Diagnostic;
+use crate::location;
+use crate::program::{TypeDef, TypeRole, Uses};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use syn::spanned::Spanned;
+use syn::{DeriveInput, Path};
+
+/// Expands one of the two derives.
+pub fn derive(input: &DeriveInput, role: TypeRole) -> TokenStream {
+    if let Some(error) = second_derive(input, &role) {
+        return error.to_tokens();
+    }
+    let (item, errors) = fields::read(input);
+    let mut tokens = report(&errors);
+    if !input.generics.params.is_empty() {
+        // No impl of ours would fit; rustc has nothing to add to our report either, because nothing else was emitted.
+        return tokens;
+    }
+    tokens.extend(device_type(&item, errors.is_empty()));
+    if role != TypeRole::Device {
+        tokens.extend(ring_message(&item));
+    }
+    tokens.extend(carry(&item, role, input.to_token_stream()));
+    tokens
+}
+
+/// The carrier of a struct.
+pub fn carry(item: &Struct, role: TypeRole, source: TokenStream) -> TokenStream {
+    let mut paths = Paths::default();
+    for field in &item.fields {
+        paths.add_type(&field.ty);
+    }
+    let definition = Definition::Type(TypeDef {
+        def: carrier::identity(&item.name, &source),
+        name: item.name.clone(),
+        role,
+        fields: item
+            .fields
+            .iter()
+            .map(|field| (field.member.to_token_stream().to_string(), field.ty.clone()))
+            .collect(),
+        is_tuple: item.is_tuple,
+        uses: Uses::new(),
+    });
+    let paths: Vec<Path> = paths.into_vec();
+    carrier::emit(&definition, &item.vis, &paths)
+}
+
+/// `impl DeviceType`. For a struct with mistakes (`sound` is false) it is there so that nothing else complains of its absence.
+pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
+    let private = private();
+    let name = &item.name;
+    let text = name.to_string();
+    let text = text.trim_start_matches("r#");
+    // Everything asked of a field's type stands at that type, so that rustc reports a type that is none of ours once.
+    let layouts = item.fields.iter().map(|field| {
+        let ty = &field.ty;
+        quote_spanned! { ty.span() =>
+            (<#ty as #private::DeviceType>::SIZE, <#ty as #private::DeviceType>::ALIGN)
+        }
+    });
+    let definitions = item.fields.iter().map(|field| {
+        let (ty, member) = (&field.ty, field.member.to_token_stream().to_string());
+        let member = member.trim_start_matches("r#");
+        quote_spanned! { ty.span() => (#member, <#ty as #private::DeviceType>::DEFINITION) }
+    });
+    let encode = item.fields.iter().enumerate().map(|(i, field)| {
+        let (ty, member) = (&field.ty, &field.member);
+        quote_spanned! { ty.span() =>
+            <#ty as #private::DeviceType>::encode(&self.#member, &mut out[__FIELDS.range(#i)]);
+        }
+    });
+    let decode = item.fields.iter().enumerate().map(|(i, field)| {
+        let (ty, member) = (&field.ty, &field.member);
+        quote_spanned! { ty.span() => #member: <#ty as #private::DeviceType>::decode(&bytes[__FIELDS.range(#i)])? }
+    });
+    let decoded = if sound {
+        quote! { #private::Ok(Self { #(#decode),* }) }
+    } else {
+        quote! { ::core::unreachable!() }
+    };
+    let truths = item.fields.iter().map(|field| {
+        let (member, truth) = (&field.member, with_true_primitives(&field.ty));
+        quote_spanned! { field.ty.span() => let _: &#truth = &value.#member; }
+    });
+    let count = item.fields.len();
+    let unused = if count == 0 { quote!(#[allow(dead_code)]) } else { quote!() };
+    quote! {
+        const _: () = {
+            #unused
+            const __FIELDS: #private::FieldLayout<#count> = #private::FieldLayout::new([#(#layouts),*]);
+
+            #[automatically_derived]
+            impl #private::DeviceType for #name {
+                const NAME: &'static ::core::primitive::str = #text;
+                const SIZE: ::core::primitive::u32 = __FIELDS.size;
+                const ALIGN: ::core::primitive::u32 = __FIELDS.align;
+                const DEFINITION: #private::Definition = #private::Definition::Struct(#text, &[#(#definitions),*]);
+
+                fn encode(&self, out: &mut [::core::primitive::u8]) {
+                    out[..__FIELDS.size as ::core::primitive::usize].fill(0);
+                    #(#encode)*
+                }
+
+                fn decode(
+                    bytes: &[::core::primitive::u8],
+                ) -> #private::Result<Self, #private::DecodeError> {
+                    #private::check_length::<Self>(bytes)?;
+                    #decoded
+                }
+            }
+
+            // Devices take the fields' types by name, so the names must mean what they say.
+            #[allow(dead_code, unused_variables)]
+            fn names_are_types(value: &#name) {
+                #(#truths)*
+            }
+        };
+    }
+}
+
+/// `impl RingMessage`.
+fn ring_message(item: &Struct) -> TokenStream {
+    let private = private();
+    let name = &item.name;
+    quote! {
+        #[automatically_derived]
+        impl #private::RingMessage for #name {
+            const TAG: ::core::primitive::u32 = <Self as #private::DeviceType>::DEFINITION.tag();
+        }
+    }
+}
+
+/// Both derives on one struct would implement `DeviceType` twice. They are expanded one after the other and do not see each other; so
+/// this remembers where the other was.
+fn second_derive(input: &DeriveInput, role: &TypeRole) -> Option<Diagnostic> {
+    static FIRST: Mutex<Option<HashMap<String, &'static str>>> = Mutex::new(None);
+    let place = location::of(input.ident.span());
+    if place.file.is_empty() {
+        return None;
+    }
+    let (this, other, key) = match role {
+        TypeRole::Device => ("DeviceType", "RingMessage", place),
+        TypeRole::Message { .. } => ("RingMessage", "DeviceType", place),
+        TypeRole::Actor { .. } => ("ring_kernel", "RingMessage", place),
+    };
+    let key = format!("{}:{}:{}:{}", key.file, key.line, key.column, input.ident);
+    let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = *first.get_or_insert_default().entry(key).or_insert(this);
+    (first == other && this != "ring_kernel").then(|| {
+        Diagnostic::new(
+            input.ident.span(),
+            "`#[derive(RingMessage)]` makes it a device type too: remove `DeviceType` from the derives",
+        )
+    })
+}

@@ -1,17 +1,110 @@
-//! The RingKernel compiler.
+//! The RingKernel compiler: `#[ring_kernel]` and the derives around it. Use it through the `ringkernel` crate, which re-exports it.
+//!
+//! The pipeline, one folder a stage:
+//!
+//! 1. [`collect`]: the tokens of every definition an actor uses are brought to one place, a [`program::Program`].
+//! 2. `front`: parse, type, and lower it to an [`ir::Kernel`].
+//! 3. `passes`: make that shorter and faster.
+//! 4. [`emit`]: print it as PTX and as WGSL.
+//! 5. [`expand`]: the Rust that goes around those texts: encode and decode, native dispatch, proxy, descriptor.
+//!
+//! Everything below the entry points here works on `proc_macro2` tokens, so that ordinary unit tests can run it. Start reading at
+//! [`collect`] for how macros come by tokens that are not theirs, and at [`ir`] for the compiler proper.
 
-// Entry points are added by `collect` and `expand`; until every stage is joined, parts are unused.
 #![allow(dead_code)]
 // A proc-macro crate exports only macros; `pub` here marks what a module offers to the others.
 #![allow(unreachable_pub)]
+#![allow(rustdoc::private_intra_doc_links)]
 
 extern crate proc_macro;
 
 mod collect;
 mod diag;
 mod emit;
+mod expand;
 mod ir;
 mod ir_visit;
 mod layout;
 mod location;
 mod program;
+
+use proc_macro::TokenStream;
+use program::TypeRole;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Gives a struct a wire layout, so that it can be a field of messages and of actors' state, and a value in handlers.
+///
+/// Fields are scalars (`bool`, `i8` … `i64`, `u8` … `u64`, `f32`, `f64`), arrays, tuples, and structs with this derive. The layout is C's. A
+/// constant in an array's length needs `#[device_const]`.
+///
+/// A struct that is a whole message or reply derives `RingMessage` instead, which includes this.
+#[proc_macro_derive(DeviceType)]
+pub fn derive_device_type(input: TokenStream) -> TokenStream {
+    expand::device_type::derive(&parse_macro_input!(input as DeriveInput), TypeRole::Device).into()
+}
+
+/// Makes a struct a message: what a handler takes, or answers.
+///
+/// Its tag on the wire is a hash of its name and of the names and types of its fields, so two programs that agree on those can talk to
+/// each other. Fields are as for `#[derive(DeviceType)]`, which this includes.
+#[proc_macro_derive(RingMessage)]
+pub fn derive_ring_message(input: TokenStream) -> TokenStream {
+    expand::device_type::derive(&parse_macro_input!(input as DeriveInput), TypeRole::Message { tag: 0 })
+        .into()
+}
+
+/// Makes an actor of a struct and its impl; it goes on both.
+///
+/// - `#[ring_kernel(id = "account")] struct Account { … }`: the state of one instance. Fields are as for `#[derive(DeviceType)]`. With
+///   `#[derive(Default)]` instances start there; else `LaunchOptions::initial_state` says where.
+/// - `#[ring_kernel] impl Account { … }`: methods marked `#[handler]` answer messages. The others, and the constants, are there for the
+///   handlers.
+///
+/// The methods stay ordinary Rust, which runs natively on the CPU; the handlers are also compiled to `Account::PTX` and `Account::WGSL`.
+/// `Account::launch(&runtime, options)` gives an `AccountProxy` with an async method for each handler.
+#[proc_macro_attribute]
+pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::ring_kernel(args.into(), item.into()).into()
+}
+
+/// Marks a method of a `#[ring_kernel] impl` that answers a message.
+///
+/// `fn name(&mut self, ctx: &mut RingContext, msg: Message) -> Reply`, or `&self` where the state does not change. Without a reply type
+/// the answer is `()`.
+#[proc_macro_attribute]
+pub fn handler(_args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_handler(item.into()).into()
+}
+
+/// Lets handlers call a free function: its body travels to where they are compiled.
+#[proc_macro_attribute]
+pub fn device_fn(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::items::device_fn(args.into(), item.into()).into()
+}
+
+/// Lets handlers, device functions and array lengths name a `const` item: its value travels to where they are compiled.
+#[proc_macro_attribute]
+pub fn device_const(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::items::device_const(args.into(), item.into()).into()
+}
+
+/// The struct half of `#[ring_kernel]`, as a derive: so it sees the fields that `#[cfg]` leaves.
+#[doc(hidden)]
+#[proc_macro_derive(__ActorState, attributes(__ringkernel_id))]
+pub fn derive_actor_state(input: TokenStream) -> TokenStream {
+    expand::state::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// The end of a chain of carriers: a carrier of its own.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __carry(input: TokenStream) -> TokenStream {
+    collect::carrier::carry(parse_macro_input!(input)).into()
+}
+
+/// The end of a chain of carriers: items that were waiting for it.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __emit(input: TokenStream) -> TokenStream {
+    collect::carrier::emit_state(parse_macro_input!(input)).into()
+}

@@ -10,6 +10,7 @@ pub mod actor;
 pub mod backend;
 pub mod context;
 pub mod error;
+mod expansion;
 pub mod lifecycle;
 pub mod message;
 mod native;
@@ -26,3 +27,4 @@ pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, TelemetryBuffer, TelemetrySnapshot,
 };
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo};
+pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};

@@ -4,6 +4,7 @@
 //! up to the alignment. It does not depend on how rustc lays a type out in memory, because values are encoded and decoded
 //! field by field; [`layout`] computes the offsets for both, at compile time.
 
+use crate::expansion::Definition;
 use ringkernel_backends::abi::tag;
 use std::fmt;
 
@@ -34,6 +35,9 @@ pub trait DeviceType: Sized + Send + 'static {
     const SIZE: u32;
     /// Alignment on the wire, a power of two.
     const ALIGN: u32;
+    /// How the type is made up; tags are hashes of it.
+    #[doc(hidden)]
+    const DEFINITION: Definition = Definition::Scalar { name: Self::NAME };
     /// Writes exactly [`SIZE`](Self::SIZE) bytes at the front of `out`, padding zeroed.
     ///
     /// # Panics
@@ -176,6 +180,7 @@ impl DeviceType for () {
     const NAME: &'static str = "()";
     const SIZE: u32 = 0;
     const ALIGN: u32 = 1;
+    const DEFINITION: Definition = Definition::Tuple { parts: &[] };
     fn encode(&self, _: &mut [u8]) {}
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         check_length::<Self>(bytes)
@@ -194,6 +199,7 @@ impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
         size as u32
     };
     const ALIGN: u32 = T::ALIGN;
+    const DEFINITION: Definition = Definition::Array { element: &T::DEFINITION, len: N };
     fn encode(&self, out: &mut [u8]) {
         for (i, element) in self.iter().enumerate() {
             encode_field(element, out, i as u32 * T::SIZE);
@@ -223,6 +229,7 @@ macro_rules! tuples {
             const NAME: &'static str = name::Tuple::<Self>::NAME;
             const SIZE: u32 = layout::of(Self::FIELDS).0;
             const ALIGN: u32 = layout::of(Self::FIELDS).1;
+            const DEFINITION: Definition = Definition::Tuple { parts: &[$($t::DEFINITION),+] };
             fn encode(&self, out: &mut [u8]) {
                 out[..Self::SIZE as usize].fill(0);
                 $(encode_field(&self.$i, out, const { layout::offset(Self::FIELDS, $i) });)+

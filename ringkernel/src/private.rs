@@ -1,6 +1,10 @@
 //! What macro-generated code names as `::ringkernel::__private`. Not a public interface: it changes with the macros.
 
 pub use crate::actor::{Actor, Handles};
+pub use crate::expansion::{
+    ActorHandlers, ActorState, Definition, DeviceCode, FieldLayout, NotCompiled, answer,
+    assert_actor_handlers, assert_actor_state, assert_message, message_info,
+};
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;
 pub use crate::{DecodeError, DeviceType, RingContext, RingMessage};
@@ -9,6 +13,7 @@ pub use ringkernel_backends::abi::FaultKind;
 pub use ringkernel_backends::kernel::{
     DeviceError, Group, HandlerInfo, KernelDescriptor, MessageInfo, NativeShard, NativeShardSpec, Needs, Site,
 };
+pub use ringkernel_macros::{__ActorState, __carry, __emit};
 
 use std::marker::PhantomData;
 

@@ -36,12 +36,24 @@ pub const FIRST_USER: u32 = 256;
 ///
 /// Source: Fowler, Noll, Vo, "FNV-1a, 32 bit" (offset basis 2166136261, prime 16777619).
 pub const fn of_definition(text: &str) -> u32 {
-    let bytes = text.as_bytes();
-    let mut hash: u32 = 2_166_136_261;
+    finish(fold(START, text))
+}
+
+/// What [`fold`] begins with, where a definition's text comes in parts.
+pub const START: u32 = 2_166_136_261;
+
+/// Takes the next part of a definition's text.
+pub const fn fold(mut hash: u32, part: &str) -> u32 {
+    let bytes = part.as_bytes();
     let mut i = 0;
     while i < bytes.len() {
         hash = (hash ^ bytes[i] as u32).wrapping_mul(16_777_619);
         i += 1;
     }
+    hash
+}
+
+/// The tag, when all parts have been taken.
+pub const fn finish(hash: u32) -> u32 {
     if hash < FIRST_USER { hash + FIRST_USER } else { hash }
 }

@@ -124,6 +124,20 @@ pub fn carry(collected: Collected<CarryState>) -> TokenStream {
     carrier(&Payload { definitions }, exported)
 }
 
+/// Waiting items, which is all that [`emit_state`] gets as its state.
+pub struct Waiting(TokenStream);
+
+impl Parse for Waiting {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        input.parse().map(Self)
+    }
+}
+
+/// The end of a chain whose items needed no tokens, only the certainty that there is a carrier.
+pub fn emit_state(collected: Collected<Waiting>) -> TokenStream {
+    collected.state.0
+}
+
 /// The `macro_rules!` and its second name.
 fn carrier(payload: &Payload, exported: bool) -> TokenStream {
     let root = payload.root();

@@ -1,10 +1,10 @@
 //! `#[derive(DeviceType)]` and `#[derive(RingMessage)]`.
 
-use super::{private, report};
-use crate::collect::fields::{self, Struct};
+use super::report;
+use crate::collect::carrier;
+use crate::collect::fields::{self, Struct, with_true_primitives};
 use crate::collect::paths::Paths;
 use crate::collect::payload::Definition;
-use crate::collect::{carrier, fields::with_true_primitives};
 use crate::diag::Diagnostic;
 use crate::location;
 use crate::program::{TypeDef, TypeRole, Uses};
@@ -58,7 +58,6 @@ pub fn carry(item: &Struct, role: TypeRole, source: TokenStream) -> TokenStream 
 
 /// `impl DeviceType`. For a struct with mistakes (`sound` is false) it is there so that nothing else complains of its absence.
 pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
-    let private = private();
     let name = &item.name;
     let text = name.to_string();
     let text = text.trim_start_matches("r#");
@@ -66,26 +65,26 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
     let layouts = item.fields.iter().map(|field| {
         let ty = &field.ty;
         quote_spanned! { ty.span() =>
-            (<#ty as #private::DeviceType>::SIZE, <#ty as #private::DeviceType>::ALIGN)
+            (<#ty as ::ringkernel::__private::DeviceType>::SIZE, <#ty as ::ringkernel::__private::DeviceType>::ALIGN)
         }
     });
     let definitions = item.fields.iter().map(|field| {
         let (ty, member) = (&field.ty, field.member.to_token_stream().to_string());
         let member = member.trim_start_matches("r#");
-        quote_spanned! { ty.span() => (#member, <#ty as #private::DeviceType>::DEFINITION) }
+        quote_spanned! { ty.span() => (#member, <#ty as ::ringkernel::__private::DeviceType>::DEFINITION) }
     });
     let encode = item.fields.iter().enumerate().map(|(i, field)| {
         let (ty, member) = (&field.ty, &field.member);
         quote_spanned! { ty.span() =>
-            <#ty as #private::DeviceType>::encode(&self.#member, &mut out[__FIELDS.range(#i)]);
+            <#ty as ::ringkernel::__private::DeviceType>::encode(&self.#member, &mut out[__FIELDS.range(#i)]);
         }
     });
     let decode = item.fields.iter().enumerate().map(|(i, field)| {
         let (ty, member) = (&field.ty, &field.member);
-        quote_spanned! { ty.span() => #member: <#ty as #private::DeviceType>::decode(&bytes[__FIELDS.range(#i)])? }
+        quote_spanned! { ty.span() => #member: <#ty as ::ringkernel::__private::DeviceType>::decode(&bytes[__FIELDS.range(#i)])? }
     });
     let decoded = if sound {
-        quote! { #private::Ok(Self { #(#decode),* }) }
+        quote! { ::core::result::Result::Ok(Self { #(#decode),* }) }
     } else {
         quote! { ::core::unreachable!() }
     };
@@ -98,14 +97,17 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
     quote! {
         const _: () = {
             #unused
-            const __FIELDS: #private::FieldLayout<#count> = #private::FieldLayout::new([#(#layouts),*]);
+            const __FIELDS: ::ringkernel::__private::FieldLayout<#count> = ::ringkernel::__private::FieldLayout::new([#(#layouts),*]);
 
             #[automatically_derived]
-            impl #private::DeviceType for #name {
+            impl ::ringkernel::__private::DeviceType for #name {
                 const NAME: &'static ::core::primitive::str = #text;
                 const SIZE: ::core::primitive::u32 = __FIELDS.size;
                 const ALIGN: ::core::primitive::u32 = __FIELDS.align;
-                const DEFINITION: #private::Definition = #private::Definition::Struct(#text, &[#(#definitions),*]);
+                const DEFINITION: ::ringkernel::__private::Definition = ::ringkernel::__private::Definition::Struct {
+                    name: #text,
+                    fields: &[#(#definitions),*],
+                };
 
                 fn encode(&self, out: &mut [::core::primitive::u8]) {
                     out[..__FIELDS.size as ::core::primitive::usize].fill(0);
@@ -114,8 +116,8 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
 
                 fn decode(
                     bytes: &[::core::primitive::u8],
-                ) -> #private::Result<Self, #private::DecodeError> {
-                    #private::check_length::<Self>(bytes)?;
+                ) -> ::core::result::Result<Self, ::ringkernel::__private::DecodeError> {
+                    ::ringkernel::__private::check_length::<Self>(bytes)?;
                     #decoded
                 }
             }
@@ -131,12 +133,11 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
 
 /// `impl RingMessage`.
 fn ring_message(item: &Struct) -> TokenStream {
-    let private = private();
     let name = &item.name;
     quote! {
         #[automatically_derived]
-        impl #private::RingMessage for #name {
-            const TAG: ::core::primitive::u32 = <Self as #private::DeviceType>::DEFINITION.tag();
+        impl ::ringkernel::__private::RingMessage for #name {
+            const TAG: ::core::primitive::u32 = <Self as ::ringkernel::__private::DeviceType>::DEFINITION.tag();
         }
     }
 }
@@ -144,20 +145,20 @@ fn ring_message(item: &Struct) -> TokenStream {
 /// Both derives on one struct would implement `DeviceType` twice. They are expanded one after the other and do not see each other; so
 /// this remembers where the other was.
 fn second_derive(input: &DeriveInput, role: &TypeRole) -> Option<Diagnostic> {
-    static FIRST: Mutex<Option<HashMap<String, &'static str>>> = Mutex::new(None);
+    static FIRST: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
+    let is_message = match role {
+        TypeRole::Device => false,
+        TypeRole::Message { .. } => true,
+        TypeRole::Actor { .. } => return None,
+    };
     let place = location::of(input.ident.span());
     if place.file.is_empty() {
         return None;
     }
-    let (this, other, key) = match role {
-        TypeRole::Device => ("DeviceType", "RingMessage", place),
-        TypeRole::Message { .. } => ("RingMessage", "DeviceType", place),
-        TypeRole::Actor { .. } => ("ring_kernel", "RingMessage", place),
-    };
-    let key = format!("{}:{}:{}:{}", key.file, key.line, key.column, input.ident);
+    let place = format!("{}:{}:{}:{}", place.file, place.line, place.column, input.ident);
     let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
-    let first = *first.get_or_insert_default().entry(key).or_insert(this);
-    (first == other && this != "ring_kernel").then(|| {
+    let first_is_message = *first.get_or_insert_default().entry(place).or_insert(is_message);
+    (first_is_message != is_message).then(|| {
         Diagnostic::new(
             input.ident.span(),
             "`#[derive(RingMessage)]` makes it a device type too: remove `DeviceType` from the derives",

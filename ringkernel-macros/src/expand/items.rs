@@ -8,7 +8,7 @@ use crate::collect::payload::Definition;
 use crate::diag::Diagnostic;
 use crate::program::{ConstDef, FnDef, Uses};
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{FnArg, Item, ItemConst, ItemFn, ReturnType, Type, Visibility};
 
@@ -59,7 +59,8 @@ pub fn device_const(args: TokenStream, item: TokenStream) -> TokenStream {
         errors.push(Diagnostic::new(parsed.generics.span(), "a constant for devices cannot be generic"));
     }
     if parsed.ident == "_" {
-        errors.push(Diagnostic::new(parsed.ident.span(), "a constant for devices needs a name to be used by"));
+        errors
+            .push(Diagnostic::new(parsed.ident.span(), "a constant for devices needs a name to be used by"));
         let errors = report(&errors);
         return quote!(#errors #parsed);
     }
@@ -104,6 +105,9 @@ fn fn_errors(item: &ItemFn) -> Vec<Diagnostic> {
     if let Some(asyncness) = &sig.asyncness {
         refuse(asyncness.span(), "a device function runs to its end and cannot await: remove `async`");
     }
+    if let syn::Safety::Unsafe(token) = &sig.safety {
+        refuse(token.span(), "a device function is safe code: remove `unsafe`");
+    }
     if let Some(abi) = &sig.abi {
         refuse(abi.span(), "a device function has no `extern` ABI: remove it");
     }
@@ -146,19 +150,5 @@ fn signature_check(item: &ItemFn) -> TokenStream {
             quote!(#arrow #ty)
         }
     };
-    let unsafety = item.sig.safety_tokens();
-    quote_spanned! { name.span() => const _: #unsafety fn(#(#inputs),*) #output = #name; }
-}
-
-trait SafetyTokens {
-    fn safety_tokens(&self) -> TokenStream;
-}
-
-impl SafetyTokens for syn::Signature {
-    fn safety_tokens(&self) -> TokenStream {
-        match &self.safety {
-            syn::Safety::Unsafe(token) => token.to_token_stream(),
-            _ => quote!(),
-        }
-    }
+    quote_spanned! { name.span() => const _: fn(#(#inputs),*) #output = #name; }
 }

@@ -11,21 +11,49 @@
 //!
 //! A mistake is reported once: an expansion with errors still emits what others rely on.
 
-pub mod actor;
 pub mod attr;
 pub mod device_type;
 pub mod items;
-pub mod kernel;
 pub mod state;
 pub mod valid;
 
 use crate::diag::Diagnostic;
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::Item;
+use syn::spanned::Spanned;
 
-/// Where everything that expansions name lives.
-pub fn private() -> TokenStream {
-    quote!(::ringkernel::__private)
+/// `#[ring_kernel]` on whatever it stands on.
+pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
+    let (span, message) = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Struct(parsed)) => return state::attribute(args, &parsed),
+        Ok(Item::Enum(parsed)) => (
+            parsed.enum_token.span(),
+            "an actor's state is a struct: write one with a `u32` field that says which case it is",
+        ),
+        Ok(other) => (
+            other.span(),
+            "`#[ring_kernel(id = \"…\")]` goes on the struct that is an actor's state, and `#[ring_kernel]` on its impl",
+        ),
+        Err(error) => return with_error(&error.into(), &item),
+    };
+    with_error(&Diagnostic::new(span, message), &item)
+}
+
+/// `#[handler]` that no `#[ring_kernel]` took off.
+pub fn stray_handler(item: TokenStream) -> TokenStream {
+    let span = match syn::parse2::<syn::ImplItemFn>(item.clone()) {
+        Ok(method) => method.sig.ident.span(),
+        Err(_) => item.span(),
+    };
+    let message =
+        "`#[handler]` marks a method inside a `#[ring_kernel] impl`: put `#[ring_kernel]` on the impl";
+    with_error(&Diagnostic::new(span, message), &item)
+}
+
+fn with_error(error: &Diagnostic, item: &TokenStream) -> TokenStream {
+    let error = error.to_tokens();
+    quote!(#error #item)
 }
 
 /// The items that report mistakes.

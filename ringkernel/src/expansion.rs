@@ -1,0 +1,201 @@
+//! The ordinary half of what the macros expand to: code that a macro need not write out each time.
+
+use crate::{DeviceType, RingMessage};
+use ringkernel_backends::abi::{FaultKind, tag};
+use ringkernel_backends::kernel::{MessageInfo, Needs, Site};
+use std::ops::Range;
+
+/// How a type is made up: names, fields and lengths, and nothing of where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// A scalar.
+    Scalar {
+        /// `i64`.
+        name: &'static str,
+    },
+    /// An array.
+    Array {
+        /// Of what.
+        element: &'static Definition,
+        /// How many.
+        len: usize,
+    },
+    /// A tuple, or `()`.
+    Tuple {
+        /// Its parts.
+        parts: &'static [Definition],
+    },
+    /// A struct.
+    Struct {
+        /// Its name.
+        name: &'static str,
+        /// Name and type of each field; a tuple struct's are called `0`, `1`, ….
+        fields: &'static [(&'static str, Definition)],
+    },
+}
+
+impl Definition {
+    /// The tag of a message that is so defined: [`tag::of_definition`] of its canonical text, `Name{field:type,…}` with structs spelled
+    /// out wherever they occur, `[type;len]`, `(type,type)`, and no spaces.
+    pub const fn tag(self) -> u32 {
+        tag::finish(self.fold(tag::START))
+    }
+
+    const fn fold(self, mut hash: u32) -> u32 {
+        match self {
+            Self::Scalar { name } => tag::fold(hash, name),
+            Self::Array { element, len } => {
+                hash = element.fold(tag::fold(hash, "["));
+                tag::fold(fold_number(tag::fold(hash, ";"), len), "]")
+            }
+            Self::Tuple { parts } => {
+                hash = tag::fold(hash, "(");
+                let mut i = 0;
+                while i < parts.len() {
+                    hash = parts[i].fold(if i > 0 { tag::fold(hash, ",") } else { hash });
+                    i += 1;
+                }
+                tag::fold(hash, ")")
+            }
+            Self::Struct { name, fields } => {
+                hash = tag::fold(tag::fold(hash, name), "{");
+                let mut i = 0;
+                while i < fields.len() {
+                    hash = tag::fold(if i > 0 { tag::fold(hash, ",") } else { hash }, fields[i].0);
+                    hash = fields[i].1.fold(tag::fold(hash, ":"));
+                    i += 1;
+                }
+                tag::fold(hash, "}")
+            }
+        }
+    }
+}
+
+const fn fold_number(hash: u32, number: usize) -> u32 {
+    let hash = if number >= 10 { fold_number(hash, number / 10) } else { hash };
+    tag::fold(hash, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"][number % 10])
+}
+
+/// Where a struct's `N` fields lie on the wire, by C's rules.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldLayout<const N: usize> {
+    /// Bytes of the whole.
+    pub size: u32,
+    /// Its alignment.
+    pub align: u32,
+    fields: [(u32, u32); N],
+}
+
+impl<const N: usize> FieldLayout<N> {
+    /// Lays out fields of these sizes and alignments.
+    pub const fn new(fields: [(u32, u32); N]) -> Self {
+        let (size, align) = crate::message::layout::of(&fields);
+        let mut ranges = fields;
+        let mut i = 0;
+        while i < N {
+            let start = crate::message::layout::offset(&fields, i);
+            ranges[i] = (start, start + fields[i].0);
+            i += 1;
+        }
+        Self { size, align, fields: ranges }
+    }
+
+    /// The bytes of field `index`.
+    pub const fn range(&self, index: usize) -> Range<usize> {
+        self.fields[index].0 as usize..self.fields[index].1 as usize
+    }
+}
+
+/// Runs a handler on a message's bytes and encodes what it answers: the reply's tag and its length.
+///
+/// # Errors
+/// [`FaultKind::Malformed`] when the bytes are not an `M`.
+pub fn answer<M: RingMessage, R: RingMessage>(
+    payload: &[u8],
+    reply: &mut [u8],
+    handler: impl FnOnce(M) -> R,
+) -> Result<(u32, u32), FaultKind> {
+    let message = M::decode(payload).map_err(|_| FaultKind::Malformed)?;
+    handler(message).encode(reply);
+    Ok((R::TAG, R::SIZE))
+}
+
+/// What the runtime knows of a message.
+pub const fn message_info<M: RingMessage>() -> MessageInfo {
+    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE }
+}
+
+/// What the compiler made of an actor's handlers.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceCode {
+    /// For CUDA.
+    pub ptx: &'static str,
+    /// For WebGPU.
+    pub wgsl: &'static str,
+    /// What the WGSL asks of an adapter.
+    pub wgsl_needs: Needs,
+    /// The places a fault can come from.
+    pub sites: &'static [Site],
+}
+
+/// Stands in for the constants of an actor whose compilation did not come to its end, which rustc has been told: so the descriptor that
+/// names them is not one more mistake. The constants themselves, inherent, go before these.
+pub trait NotCompiled {
+    /// Nothing.
+    const __DEVICE_CODE: DeviceCode =
+        DeviceCode { ptx: "", wgsl: "", wgsl_needs: Needs { int64: false, float64: false }, sites: &[] };
+}
+
+impl<T> NotCompiled for T {}
+
+/// The struct half of an actor.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the state of a kernel",
+    label = "this struct has no `#[ring_kernel(id = \"…\")]`",
+    note = "put `#[ring_kernel(id = \"…\")]` on `struct {Self}`, too: the attribute goes on both halves"
+)]
+pub trait ActorState: DeviceType {}
+
+/// Fails to compile with an explanation where the struct half is missing.
+pub const fn assert_actor_state<A: ActorState>() {}
+
+/// The impl half of an actor.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no handlers",
+    label = "this kernel's impl has no `#[ring_kernel]`",
+    note = "put `#[ring_kernel]` on `impl {Self}`, and `#[handler]` on the methods that answer messages"
+)]
+pub trait ActorHandlers {}
+
+/// Fails to compile with an explanation where the impl half is missing.
+pub const fn assert_actor_handlers<A: ActorHandlers>() {}
+
+/// Fails to compile with an explanation where a handler's message, or its answer, has no derive.
+pub const fn assert_message<M: RingMessage>() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_the_hash_of_the_canonical_text() {
+        const POINT: Definition = Definition::Struct {
+            name: "Point",
+            fields: &[("x", <f32 as DeviceType>::DEFINITION), ("at", <(u8, bool)>::DEFINITION)],
+        };
+        const PATH: Definition = Definition::Struct {
+            name: "Path",
+            fields: &[("points", Definition::Array { element: &POINT, len: 120 }), ("end", <()>::DEFINITION)],
+        };
+        const _: () = assert!(PATH.tag() != POINT.tag());
+        assert_eq!(PATH.tag(), tag::of_definition("Path{points:[Point{x:f32,at:(u8,bool)};120],end:()}"));
+        assert_eq!(<[i8; 3]>::DEFINITION.tag(), tag::of_definition("[i8;3]"));
+    }
+
+    #[test]
+    fn fields_lie_where_c_puts_them() {
+        const LAYOUT: FieldLayout<3> = FieldLayout::new([(1, 1), (8, 8), (2, 2)]);
+        assert_eq!((LAYOUT.size, LAYOUT.align), (24, 8));
+        assert_eq!([LAYOUT.range(0), LAYOUT.range(1), LAYOUT.range(2)], [0..1, 8..16, 16..18]);
+    }
+}

@@ -1,6 +1,6 @@
 //! `#[derive(DeviceType)]` and `#[derive(RingMessage)]`.
 
-use super::report;
+use super::{at, report};
 use crate::collect::carrier;
 use crate::collect::fields::{self, Struct, with_true_primitives};
 use crate::collect::paths::Paths;
@@ -12,7 +12,6 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use syn::spanned::Spanned;
 use syn::{DeriveInput, Path};
 
 /// Expands one of the two derives.
@@ -64,24 +63,24 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
     // Everything asked of a field's type stands at that type, so that rustc reports a type that is none of ours once.
     let layouts = item.fields.iter().map(|field| {
         let ty = &field.ty;
-        quote_spanned! { ty.span() =>
+        quote_spanned! { at(ty) =>
             (<#ty as ::ringkernel::__private::DeviceType>::SIZE, <#ty as ::ringkernel::__private::DeviceType>::ALIGN)
         }
     });
     let definitions = item.fields.iter().map(|field| {
         let (ty, member) = (&field.ty, field.member.to_token_stream().to_string());
         let member = member.trim_start_matches("r#");
-        quote_spanned! { ty.span() => (#member, <#ty as ::ringkernel::__private::DeviceType>::DEFINITION) }
+        quote_spanned! { at(ty) => (#member, <#ty as ::ringkernel::__private::DeviceType>::DEFINITION) }
     });
     let encode = item.fields.iter().enumerate().map(|(i, field)| {
         let (ty, member) = (&field.ty, &field.member);
-        quote_spanned! { ty.span() =>
+        quote_spanned! { at(ty) =>
             <#ty as ::ringkernel::__private::DeviceType>::encode(&self.#member, &mut out[__FIELDS.range(#i)]);
         }
     });
     let decode = item.fields.iter().enumerate().map(|(i, field)| {
         let (ty, member) = (&field.ty, &field.member);
-        quote_spanned! { ty.span() => #member: <#ty as ::ringkernel::__private::DeviceType>::decode(&bytes[__FIELDS.range(#i)])? }
+        quote_spanned! { at(ty) => #member: <#ty as ::ringkernel::__private::DeviceType>::decode(&bytes[__FIELDS.range(#i)])? }
     });
     let decoded = if sound {
         quote! { ::core::result::Result::Ok(Self { #(#decode),* }) }
@@ -90,7 +89,7 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
     };
     let truths = item.fields.iter().map(|field| {
         let (member, truth) = (&field.member, with_true_primitives(&field.ty));
-        quote_spanned! { field.ty.span() => let _: &#truth = &value.#member; }
+        quote_spanned! { at(&field.ty) => let _: &#truth = &value.#member; }
     });
     let count = item.fields.len();
     let unused = if count == 0 { quote!(#[allow(dead_code)]) } else { quote!() };

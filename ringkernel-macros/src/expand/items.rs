@@ -1,6 +1,6 @@
 //! `#[device_fn]` and `#[device_const]`: the item as it is, its carrier, and a check that its signature's names are types.
 
-use super::report;
+use super::{at, report};
 use crate::collect::carrier;
 use crate::collect::fields::with_true_primitives;
 use crate::collect::paths::Paths;
@@ -70,7 +70,7 @@ pub fn device_const(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut paths = Paths::default();
     if errors.is_empty() {
         let truth = with_true_primitives(ty);
-        tokens.extend(quote_spanned! { ty.span() => const _: &#truth = &#ident; });
+        tokens.extend(quote_spanned! { at(ty) => const _: &#truth = &#ident; });
         paths.add_type(ty);
         paths.add_expr(expr);
     }
@@ -150,5 +150,5 @@ fn signature_check(item: &ItemFn) -> TokenStream {
             quote!(#arrow #ty)
         }
     };
-    quote_spanned! { name.span() => const _: fn(#(#inputs),*) #output = #name; }
+    quote_spanned! { at(name) => const _: fn(#(#inputs),*) #output = #name; }
 }

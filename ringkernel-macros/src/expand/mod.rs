@@ -18,7 +18,7 @@ pub mod state;
 pub mod valid;
 
 use crate::diag::Diagnostic;
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::Item;
 use syn::spanned::Spanned;
@@ -54,6 +54,11 @@ pub fn stray_handler(item: TokenStream) -> TokenStream {
 fn with_error(error: &Diagnostic, item: &TokenStream) -> TokenStream {
     let error = error.to_tokens();
     quote!(#error #item)
+}
+
+/// Where `tokens` stand, for tokens of ours: rustc points at the user's, and names in ours are still ours alone.
+pub fn at(tokens: &impl Spanned) -> Span {
+    tokens.span().resolved_at(Span::call_site())
 }
 
 /// The items that report mistakes.

@@ -1,0 +1,6 @@
+//! What the macros expand to, in every situation a definition can stand in.
+
+#![deny(warnings, missing_docs, unreachable_pub)]
+
+mod carriers;
+mod wire;

@@ -1,8 +1,17 @@
-//! What `#[ring_kernel]` makes of a struct and its impl: [`Actor`] and [`Handles`].
+//! Actors by their type: what `#[ring_kernel]` makes of a struct and its impl ([`Actor`], [`Handles`]), and the typed reference
+//! to a launched one ([`ActorRef`]).
 
-use crate::{DeviceType, RingContext, RingMessage};
-use ringkernel_backends::abi::FaultKind;
+use crate::handle::{KernelHandle, within};
+use crate::park::block_on;
+use crate::pending::Owner;
+use crate::{DeviceType, RingContext, RingKernelError, RingMessage, TrySendError};
+use ringkernel_backends::abi::{Correlation, FaultKind, Full};
 use ringkernel_backends::kernel::KernelDescriptor;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A struct with handlers. Implemented by `#[ring_kernel]` on its impl.
 #[diagnostic::on_unimplemented(
@@ -37,4 +46,170 @@ pub trait Actor: DeviceType {
 pub trait Handles<M: RingMessage>: Actor {
     /// What the handler answers.
     type Reply: RingMessage;
+}
+
+/// One instance of a launched actor, typed: what a proxy holds.
+///
+/// It dereferences to the kernel's [`KernelHandle`]. Clones, and the references that [`at`](Self::at) gives, are of the same
+/// kernel; the last one to go terminates it.
+///
+/// A future that is dropped cancels its request: while it waits for room the message is not sent; once handed over, its
+/// handler may run, and the reply is discarded.
+pub struct ActorRef<A: Actor> {
+    handle: KernelHandle,
+    instance: u32,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A: Actor> Clone for ActorRef<A> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), instance: self.instance, actor: PhantomData }
+    }
+}
+
+impl<A: Actor> Deref for ActorRef<A> {
+    type Target = KernelHandle;
+    fn deref(&self) -> &KernelHandle {
+        &self.handle
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorRef<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorRef")
+            .field("actor", &A::NAME)
+            .field("instance", &self.instance)
+            .field("state", &self.handle.state())
+            .finish()
+    }
+}
+
+impl<A: Actor> ActorRef<A> {
+    pub(crate) fn new(handle: KernelHandle) -> Self {
+        Self { handle, instance: 0, actor: PhantomData }
+    }
+
+    /// The kernel's handle.
+    pub fn handle(&self) -> &KernelHandle {
+        &self.handle
+    }
+
+    /// Which instance this is.
+    pub fn instance(&self) -> u32 {
+        self.instance
+    }
+
+    /// Another instance of the same kernel.
+    ///
+    /// # Errors
+    /// [`NoSuchInstance`](RingKernelError::NoSuchInstance).
+    pub fn at(&self, instance: u32) -> Result<Self, RingKernelError> {
+        self.handle.check_instance(instance)?;
+        Ok(Self { instance, ..self.clone() })
+    }
+
+    /// Sends a message and waits for the reply. While the queue is full, it waits for room first.
+    ///
+    /// # Errors
+    /// [`HandlerFault`](RingKernelError::HandlerFault), [`Terminated`](RingKernelError::Terminated),
+    /// [`DeviceLost`](RingKernelError::DeviceLost).
+    pub async fn ask<M: RingMessage>(&self, message: M) -> Result<A::Reply, RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        self.request(message, &AtomicBool::new(false)).await
+    }
+
+    /// [`ask`](Self::ask), but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As `ask`, and [`Timeout`](RingKernelError::Timeout), which says whether the handler may still run.
+    pub async fn ask_timeout<M: RingMessage>(
+        &self,
+        message: M,
+        timeout: Duration,
+    ) -> Result<A::Reply, RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        let sent = AtomicBool::new(false);
+        match within(timeout, self.request(message, &sent)).await {
+            Some(reply) => reply,
+            None => {
+                // Relaxed: the future that stored it ran on this task.
+                let may_have_run = sent.load(Ordering::Relaxed);
+                Err(RingKernelError::Timeout { id: self.id(), after: timeout, may_have_run })
+            }
+        }
+    }
+
+    async fn request<M: RingMessage>(
+        &self,
+        message: M,
+        handed_over: &AtomicBool,
+    ) -> Result<A::Reply, RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        let live = self.handle.live();
+        let mut ticket = live.open(Owner::Asker, self.instance).await?;
+        live.push(self.instance, ticket.correlation(), message).await?;
+        ticket.sent();
+        handed_over.store(true, Ordering::Relaxed);
+        ticket.reply().await
+    }
+
+    /// [`ask`](Self::ask) for threads outside any executor: looks for the reply itself for a moment, then sleeps until it is
+    /// there. On an executor's thread it would keep every other task waiting.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub fn ask_blocking<M: RingMessage>(&self, message: M) -> Result<A::Reply, RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        let live = self.handle.live();
+        let Ok(mut ticket) = live.try_open(Owner::Asker, self.instance, false) else {
+            return block_on(self.ask(message));
+        };
+        live.check_open()?;
+        if live.try_push(self.instance, ticket.correlation(), &message).is_err() {
+            block_on(live.push(self.instance, ticket.correlation(), message))?;
+        }
+        ticket.sent();
+        if let Some(reply) = ticket.spin() {
+            return reply;
+        }
+        block_on(ticket.reply())
+    }
+
+    /// Sends a message and does not wait for its handler. What the handler answers is dropped; a fault is only counted.
+    /// While the queue is full, it waits for room.
+    ///
+    /// # Errors
+    /// [`Terminated`](RingKernelError::Terminated), [`DeviceLost`](RingKernelError::DeviceLost).
+    pub async fn tell<M: RingMessage>(&self, message: M) -> Result<(), RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        self.handle.live().push(self.instance, Correlation::NONE, message).await
+    }
+
+    /// [`tell`](Self::tell), but never waits: where it cannot send, it gives the message back.
+    ///
+    /// # Errors
+    /// As `tell`, and [`QueueFull`](RingKernelError::QueueFull).
+    pub fn try_tell<M: RingMessage>(&self, message: M) -> Result<(), TrySendError<M>>
+    where
+        A: Handles<M>,
+    {
+        let live = self.handle.live();
+        if let Err(reason) = live.check_open() {
+            return Err(TrySendError { message, reason });
+        }
+        match live.try_push(self.instance, Correlation::NONE, &message) {
+            Ok(()) => Ok(()),
+            Err(Full) => Err(TrySendError { message, reason: live.queue_full(self.instance) }),
+        }
+    }
 }

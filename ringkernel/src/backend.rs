@@ -1,6 +1,9 @@
 //! Which device a runtime uses, and why.
 
+use crate::RingKernelError;
+use ringkernel_backends::kernel::{Device, DeviceError, KernelDescriptor};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where actors run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,5 +63,144 @@ impl fmt::Display for BackendReport {
             write!(f, "{newline}using {backend}: {device}")?;
         }
         Ok(())
+    }
+}
+
+/// Opens a backend's device. All actors of the program are given, so that their modules can be loaded before anything runs.
+type Opener = fn(&[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError>;
+
+/// The backends, in the order in which `Auto` tries them.
+const ORDER: [(Backend, Opener); 4] = [
+    (Backend::Cuda, open_cuda),
+    (Backend::Metal, open_metal),
+    (Backend::Wgpu, open_wgpu),
+    (Backend::Cpu, open_cpu),
+];
+
+/// Opens the device of `wanted`; may take a while.
+pub(crate) fn open(
+    wanted: Backend,
+    kernels: &[&'static KernelDescriptor],
+) -> Result<(Arc<dyn Device>, BackendReport), RingKernelError> {
+    choose(wanted, &ORDER, kernels)
+}
+
+fn choose(
+    wanted: Backend,
+    order: &[(Backend, Opener)],
+    kernels: &[&'static KernelDescriptor],
+) -> Result<(Arc<dyn Device>, BackendReport), RingKernelError> {
+    let mut report = BackendReport::default();
+    for &(backend, open) in order.iter().filter(|(backend, _)| wanted == Backend::Auto || wanted == *backend)
+    {
+        match open(kernels) {
+            Ok(device) => {
+                report.chosen = Some((backend, device.name()));
+                return Ok((device, report));
+            }
+            Err(DeviceError::Unavailable { reason, .. }) => {
+                report.passed_over.push(PassedOver { backend, reason });
+            }
+            Err(error) => report.passed_over.push(PassedOver { backend, reason: error.to_string() }),
+        }
+    }
+    let reason = match &report.passed_over[..] {
+        [only] => only.reason.clone(),
+        _ => report.to_string(),
+    };
+    Err(RingKernelError::BackendUnavailable { backend: wanted, reason })
+}
+
+#[allow(dead_code)] // With every feature on there is nothing to say it of.
+fn not_compiled_in(backend: &'static str, feature: &str) -> Result<Arc<dyn Device>, DeviceError> {
+    let reason = format!("not compiled in: enable the feature `{feature}` of `ringkernel`");
+    Err(DeviceError::Unavailable { backend, reason })
+}
+
+fn open_cpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    Ok(Arc::new(ringkernel_backends::cpu::CpuDevice::shared()))
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(kernels: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    // As many GPUs as there are, actors run on the first that the driver lists; CUDA_VISIBLE_DEVICES chooses another.
+    Ok(Arc::new(ringkernel_backends::cuda::CudaDevice::open(0, kernels)?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    not_compiled_in("CUDA", "cuda")
+}
+
+#[cfg(feature = "wgpu")]
+fn open_wgpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    use ringkernel_backends::wgpu::{AdapterKind, WgpuDevice};
+    Ok(Arc::new(WgpuDevice::open(AdapterKind::Any)?))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn open_wgpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    not_compiled_in("WebGPU", "wgpu")
+}
+
+#[cfg(feature = "metal")]
+fn open_metal(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    use ringkernel_backends::wgpu::{AdapterKind, WgpuDevice};
+    Ok(Arc::new(WgpuDevice::open(AdapterKind::Metal)?))
+}
+
+#[cfg(not(feature = "metal"))]
+fn open_metal(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    not_compiled_in("Metal", "metal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn absent(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+        Err(DeviceError::Unavailable { backend: "CUDA", reason: "libcuda.so.1 is not installed".into() })
+    }
+
+    fn broken(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+        Err(DeviceError::Driver { call: "cuInit", reason: "no".into() })
+    }
+
+    const HERE: [(Backend, Opener); 3] =
+        [(Backend::Cuda, absent), (Backend::Wgpu, broken), (Backend::Cpu, open_cpu)];
+
+    #[test]
+    fn auto_takes_the_first_that_is_there_and_says_why_it_passed_the_others_over() {
+        let (_, report) = choose(Backend::Auto, &HERE, &[]).unwrap();
+        let (backend, name) = report.chosen.clone().unwrap();
+        assert_eq!(backend, Backend::Cpu);
+        assert_eq!(
+            report.to_string(),
+            format!(
+                "not CUDA: libcuda.so.1 is not installed\nnot WebGPU: cuInit failed: no\nusing CPU: {name}"
+            )
+        );
+    }
+
+    #[test]
+    fn a_forced_backend_is_the_only_one_tried_and_its_absence_says_what_is_missing() {
+        let (_, report) = choose(Backend::Cpu, &HERE, &[]).unwrap();
+        assert_eq!(report.passed_over, []);
+        let error = choose(Backend::Cuda, &HERE, &[]).err().unwrap();
+        assert_eq!(error.to_string(), "the CUDA backend cannot be used: libcuda.so.1 is not installed");
+    }
+
+    #[test]
+    fn when_there_is_none_at_all_every_reason_is_given() {
+        let error = choose(Backend::Auto, &HERE[..2], &[]).err().unwrap().to_string();
+        assert!(error.contains("not CUDA: libcuda.so.1") && error.contains("not WebGPU: cuInit"), "{error}");
+    }
+
+    #[test]
+    fn a_backend_that_was_not_compiled_in_names_its_feature() {
+        let Err(DeviceError::Unavailable { reason, .. }) = not_compiled_in("Metal", "metal") else {
+            panic!()
+        };
+        assert_eq!(reason, "not compiled in: enable the feature `metal` of `ringkernel`");
     }
 }

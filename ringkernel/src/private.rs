@@ -1,12 +1,13 @@
 //! What macro-generated code names as `::ringkernel::__private`. Not a public interface: it changes with the macros.
 
-pub use crate::actor::{Actor, Handles};
+pub use crate::actor::{Actor, ActorRef, Handles};
 pub use crate::expansion::{
     ActorHandlers, ActorState, Definition, DeviceCode, FieldLayout, NotCompiled, answer,
     assert_actor_handlers, assert_actor_state, assert_message, message_info,
 };
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;
+pub use crate::runtime::launch;
 pub use crate::{DecodeError, DeviceType, RingContext, RingMessage};
 pub use inventory;
 pub use ringkernel_backends::abi::FaultKind;

@@ -89,7 +89,7 @@ impl Account {
             6 => panic!("case {}", b(6)),
             7 => drop(b(1.0f32.clamp(b(3.0), b(2.0)))),
             70 => drop(b(1i32.clamp(b(3), b(2)))),
-            71 => (0..3).step_by(b(0)).for_each(|i| drop(b(i))),
+            71 => assert_eq!((0..3).step_by(b(0)).count(), 0),
             72 => drop(b(b(0u32).ilog2())),
             60 => assert!(b(1) == 2, "one is not two"),
             61 => std::panic::panic_any(Grenade),
@@ -181,3 +181,48 @@ static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     default_state: DefaultProbe::<Account>::DEFAULT_STATE,
 };
 inventory::submit! { Registration(&DESCRIPTOR) }
+
+/// An actor without `Default`; every message is answered with its state.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Bare {
+    pub(crate) unit: u32,
+}
+device_type!(Bare { unit: u32 });
+
+impl Actor for Bare {
+    const DESCRIPTOR: &'static KernelDescriptor = &BARE;
+    fn dispatch(
+        &mut self,
+        _: &mut RingContext,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+    ) -> Result<(u32, u32), FaultKind> {
+        if tag != u32::TAG {
+            return Err(FaultKind::UnknownMessage);
+        }
+        self.unit += u32::decode(payload).map_err(|_| FaultKind::Malformed)?;
+        self.unit.encode(&mut reply[..4]);
+        Ok((u32::TAG, 4))
+    }
+}
+
+impl Handles<u32> for Bare {
+    type Reply = u32;
+}
+
+static BARE: KernelDescriptor = KernelDescriptor {
+    id: "bare",
+    actor: "Bare",
+    group: Group::Thread,
+    state_size: Bare::SIZE,
+    state_align: Bare::ALIGN,
+    handlers: &[handler::<u32, u32>("add")],
+    sites: &[],
+    ptx: "",
+    wgsl: "",
+    wgsl_needs: Needs { int64: false, float64: false },
+    native: native_shard::<Bare>,
+    default_state: DefaultProbe::<Bare>::DEFAULT_STATE,
+};
+inventory::submit! { Registration(&BARE) }

@@ -1,0 +1,278 @@
+//! [`KernelHandle`]: a launched kernel, whatever its actor.
+
+use crate::lifecycle::{KernelState, Transition};
+use crate::live::LiveKernel;
+use crate::options::same_actor;
+use crate::pending::Owner;
+use crate::timer::Sleep;
+use crate::{Actor, RingKernelError, RingMessage};
+use ringkernel_backends::abi::{ControlSnapshot, TelemetrySnapshot};
+use ringkernel_backends::kernel::HandlerInfo;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A launched kernel.
+///
+/// Clones are handles to the same kernel and share one inbox: a reply to any clone's [`send`](Self::send) is received by
+/// whichever clone asks first. Dropping the last handle terminates the kernel.
+///
+/// Where the actor's type is known, its proxy (which dereferences to this) is the better way to talk to it.
+#[derive(Clone)]
+pub struct KernelHandle {
+    owner: Arc<OwnerOf>,
+}
+
+/// What the handles of a kernel share; the last one to go ends the kernel.
+struct OwnerOf {
+    live: Arc<LiveKernel>,
+}
+
+impl Drop for OwnerOf {
+    fn drop(&mut self) {
+        if self.live.lifecycle.state() != KernelState::Terminated {
+            let live = self.live.clone();
+            // Not here: it may take until the running handler ends. The registry keeps the kernel until then, so shutting the
+            // runtime down waits for it. An error has nobody to go to: the kernel is given up either way.
+            blocking::unblock(move || drop(live.step(Transition::Terminate))).detach();
+        }
+    }
+}
+
+impl fmt::Debug for KernelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelHandle")
+            .field("id", &self.id())
+            .field("state", &self.state())
+            .field("instances", &self.instances())
+            .finish()
+    }
+}
+
+impl KernelHandle {
+    pub(crate) fn new(live: Arc<LiveKernel>) -> Self {
+        Self { owner: Arc::new(OwnerOf { live }) }
+    }
+
+    pub(crate) fn live(&self) -> &Arc<LiveKernel> {
+        &self.owner.live
+    }
+
+    /// The id it was launched by.
+    pub fn id(&self) -> &'static str {
+        self.live().id()
+    }
+
+    /// The actor's name.
+    pub fn actor(&self) -> &'static str {
+        self.live().descriptor.actor
+    }
+
+    /// The handlers it has.
+    pub fn handlers(&self) -> &'static [HandlerInfo] {
+        self.live().descriptor.handlers
+    }
+
+    /// How many instances it was launched with.
+    pub fn instances(&self) -> u32 {
+        self.live().instances
+    }
+
+    // Messages.
+
+    /// Sends a message to instance 0. Its reply, or its fault, will be in the inbox: see [`receive`](Self::receive).
+    ///
+    /// Returns when the message is in the queue; waits while the queue is full, and while about a million replies wait to be
+    /// received. Messages to a kernel that is launched or deactivated wait in the queue until it is active. A future that is
+    /// dropped while it waits has sent nothing.
+    ///
+    /// # Errors
+    /// [`NotHandled`](RingKernelError::NotHandled), [`Terminated`](RingKernelError::Terminated),
+    /// [`DeviceLost`](RingKernelError::DeviceLost).
+    pub async fn send<M: RingMessage>(&self, message: M) -> Result<(), RingKernelError> {
+        self.send_to(0, message).await
+    }
+
+    /// [`send`](Self::send), to the given instance.
+    ///
+    /// # Errors
+    /// As `send`, and [`NoSuchInstance`](RingKernelError::NoSuchInstance).
+    pub async fn send_to<M: RingMessage>(&self, instance: u32, message: M) -> Result<(), RingKernelError> {
+        let live = self.live();
+        live.check_open()?;
+        self.check_instance(instance)?;
+        self.check_handled::<M>()?;
+        let ticket = live.open(Owner::Inbox, instance).await?;
+        live.push(instance, ticket.correlation(), message).await?;
+        ticket.leave_to_inbox();
+        Ok(())
+    }
+
+    /// Takes the oldest reply from the inbox; waits for it.
+    ///
+    /// With nothing sent, it waits for what will be sent. A handler without a return value answers `()`.
+    ///
+    /// # Errors
+    /// [`HandlerFault`](RingKernelError::HandlerFault) when the message's handler faulted (this takes it from the inbox).
+    /// [`UnexpectedReply`](RingKernelError::UnexpectedReply) when the oldest reply is of another type; it stays the oldest.
+    /// [`Terminated`](RingKernelError::Terminated) or [`DeviceLost`](RingKernelError::DeviceLost) when no reply is left and none
+    /// will come.
+    pub async fn receive<T: RingMessage>(&self) -> Result<T, RingKernelError> {
+        let live = self.live();
+        live.inbox.receive(live).await
+    }
+
+    /// [`receive`](Self::receive), but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As `receive`, and [`Timeout`](RingKernelError::Timeout); a reply that comes later can still be received.
+    pub async fn receive_timeout<T: RingMessage>(&self, timeout: Duration) -> Result<T, RingKernelError> {
+        let id = self.id();
+        within(timeout, self.receive()).await.unwrap_or(Err(RingKernelError::Timeout {
+            id,
+            after: timeout,
+            may_have_run: true,
+        }))
+    }
+
+    /// Takes the oldest reply from the inbox, if there is one.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn try_receive<T: RingMessage>(&self) -> Result<Option<T>, RingKernelError> {
+        let live = self.live();
+        live.check_device();
+        let ended = live.has_ended();
+        match live.inbox.try_receive(live) {
+            Some(reply) => reply.map(Some),
+            None if ended => Err(live.ended_error(true)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn check_instance(&self, instance: u32) -> Result<(), RingKernelError> {
+        let (id, instances) = (self.id(), self.instances());
+        if instance < instances {
+            Ok(())
+        } else {
+            Err(RingKernelError::NoSuchInstance { id, instance, instances })
+        }
+    }
+
+    fn check_handled<M: RingMessage>(&self) -> Result<(), RingKernelError> {
+        let descriptor = self.live().descriptor;
+        match descriptor.handler(M::TAG) {
+            // The size as well: it is what the queue's slots were made for.
+            Some(handler) if handler.message.size == M::SIZE => Ok(()),
+            _ => Err(RingKernelError::NotHandled {
+                actor: descriptor.actor,
+                message: M::NAME,
+                handled: descriptor.handlers.iter().map(|handler| handler.message.name).collect(),
+            }),
+        }
+    }
+
+    // Lifecycle.
+
+    /// Where the kernel is in its life.
+    pub fn state(&self) -> KernelState {
+        self.live().lifecycle.state()
+    }
+
+    /// Whether it processes messages.
+    pub fn is_active(&self) -> bool {
+        self.state() == KernelState::Active
+    }
+
+    /// Starts the processing of messages. From launched or deactivated.
+    ///
+    /// Like every step, it is taken to its end once begun, even if the future is dropped; steps that are asked for at the
+    /// same time are taken one after another.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`](RingKernelError::InvalidTransition), or what the device reports.
+    pub async fn activate(&self) -> Result<(), RingKernelError> {
+        self.step(Transition::Activate).await
+    }
+
+    /// Stops the processing of messages: when this returns, no handler runs. Messages wait, the state is kept. From active.
+    ///
+    /// # Errors
+    /// As [`activate`](Self::activate).
+    pub async fn deactivate(&self) -> Result<(), RingKernelError> {
+        self.step(Transition::Deactivate).await
+    }
+
+    /// The same as [`deactivate`](Self::deactivate).
+    ///
+    /// # Errors
+    /// As [`activate`](Self::activate).
+    pub async fn suspend(&self) -> Result<(), RingKernelError> {
+        self.step(Transition::Suspend).await
+    }
+
+    /// Starts the processing of messages again. From deactivated.
+    ///
+    /// # Errors
+    /// As [`activate`](Self::activate).
+    pub async fn resume(&self) -> Result<(), RingKernelError> {
+        self.step(Transition::Resume).await
+    }
+
+    /// Ends the kernel, from any state but terminated. The message being handled is finished; requests that wait get
+    /// [`Terminated`](RingKernelError::Terminated).
+    ///
+    /// # Errors
+    /// As [`activate`](Self::activate). Where the device does not come to an end in time
+    /// ([`terminate_deadline`](crate::RingKernelBuilder::terminate_deadline)), the kernel counts as terminated all the same.
+    pub async fn terminate(&self) -> Result<(), RingKernelError> {
+        self.step(Transition::Terminate).await
+    }
+
+    async fn step(&self, action: Transition) -> Result<(), RingKernelError> {
+        let live = self.live().clone();
+        blocking::unblock(move || live.step(action)).await
+    }
+
+    // Looking in.
+
+    /// The live telemetry buffer, over all shards.
+    pub fn telemetry(&self) -> TelemetrySnapshot {
+        self.live().kernel().telemetry()
+    }
+
+    /// The live control block, over all shards.
+    pub fn control(&self) -> ControlSnapshot {
+        self.live().kernel().control()
+    }
+
+    /// Copies an instance's state out. An active kernel is paused for it: messages wait meanwhile, none is lost.
+    ///
+    /// # Errors
+    /// [`WrongStateType`](RingKernelError::WrongStateType), [`NoSuchInstance`](RingKernelError::NoSuchInstance), or what
+    /// the device reports.
+    pub async fn snapshot<S: Actor>(&self, instance: u32) -> Result<S, RingKernelError> {
+        let (id, descriptor) = (self.id(), self.live().descriptor);
+        if !same_actor(S::DESCRIPTOR, descriptor) {
+            return Err(RingKernelError::WrongStateType { id, actor: descriptor.actor, given: S::NAME });
+        }
+        self.check_instance(instance)?;
+        let live = self.live().clone();
+        let bytes = blocking::unblock(move || live.read_state(instance)).await?;
+        S::decode(&bytes).map_err(|error| RingKernelError::MalformedReply { id, error })
+    }
+}
+
+/// A future's output, or `None` when it takes longer.
+pub(crate) async fn within<F: Future>(timeout: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut sleep = pin!(Sleep::new(timeout));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,134 @@
+//! Deadlines for futures, on any executor: one thread for the process, started by the first deadline that is waited for.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// When, and a number that keeps equal instants apart.
+type Slot = (Instant, u64);
+
+struct Queue {
+    wakers: BTreeMap<Slot, Waker>,
+    next: u64,
+    running: bool,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { wakers: BTreeMap::new(), next: 0, running: false });
+static EARLIER: Condvar = Condvar::new();
+
+fn lock() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Resolves when a duration has passed; never, where the clock cannot express that moment.
+pub(crate) struct Sleep {
+    at: Option<Instant>,
+    slot: Option<Slot>,
+}
+
+impl Sleep {
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self { at: Instant::now().checked_add(duration), slot: None }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else { return Poll::Pending };
+        if Instant::now() >= at {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        let mut queue = lock();
+        if !queue.running {
+            match thread::Builder::new().name("ringkernel-timer".into()).spawn(run) {
+                Ok(_) => queue.running = true,
+                // Without a thread to wake us there is only asking again, which keeps the promise at the price of a core.
+                Err(_) => waker.wake_by_ref(),
+            }
+        }
+        let slot = *self.slot.get_or_insert_with(|| {
+            queue.next += 1;
+            (at, queue.next)
+        });
+        let replaced = queue.wakers.insert(slot, waker);
+        let first = queue.wakers.first_key_value().is_some_and(|(first, _)| *first == slot);
+        drop(queue);
+        // A waker may run its task's drop: with the lock let go.
+        drop(replaced);
+        if first {
+            EARLIER.notify_one();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            let waker = lock().wakers.remove(&slot);
+            drop(waker);
+        }
+    }
+}
+
+fn run() {
+    let mut queue = lock();
+    loop {
+        let now = Instant::now();
+        let Some(first) = queue.wakers.first_entry() else {
+            queue = EARLIER.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let at = first.key().0;
+        if at > now {
+            queue = EARLIER.wait_timeout(queue, at - now).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        let waker = first.remove();
+        drop(queue);
+        // Somebody's waker that panics must not end everybody's deadlines.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+        queue = lock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join_all;
+
+    #[test]
+    fn deadlines_come_in_their_order_and_not_early() {
+        let start = Instant::now();
+        let order = Mutex::new(Vec::new());
+        smol::block_on(join_all([30u64, 10, 20].map(|ms| {
+            let order = &order;
+            async move {
+                Sleep::new(Duration::from_millis(ms)).await;
+                assert!(start.elapsed() >= Duration::from_millis(ms));
+                order.lock().unwrap().push(ms);
+            }
+        })));
+        assert_eq!(*order.lock().unwrap(), [10, 20, 30]);
+    }
+
+    #[test]
+    fn a_dropped_deadline_leaves_nothing_behind_and_an_endless_one_never_comes() {
+        let mut sleeps: Vec<Sleep> = vec![Sleep::new(Duration::from_secs(3600)), Sleep::new(Duration::MAX)];
+        let mut cx = Context::from_waker(Waker::noop());
+        for sleep in &mut sleeps {
+            assert!(Pin::new(sleep).poll(&mut cx).is_pending());
+        }
+        let slot = sleeps[0].slot.expect("registered");
+        assert!(lock().wakers.contains_key(&slot));
+        drop(sleeps);
+        assert!(!lock().wakers.contains_key(&slot));
+    }
+}

@@ -106,3 +106,12 @@ pub(crate) fn operands(code: &[Stmt], f: &mut dyn FnMut(&Operand)) {
         _ => {}
     });
 }
+
+/// Whether the statements never run off their end.
+pub(crate) fn diverges(code: &[Stmt]) -> bool {
+    match code.last() {
+        Some(Stmt::Break(_) | Stmt::Continue(_) | Stmt::Fault { .. } | Stmt::Finish) => true,
+        Some(Stmt::If { then, otherwise, .. }) => diverges(then) && diverges(otherwise),
+        _ => false,
+    }
+}

@@ -4,7 +4,7 @@
 //!
 //! 1. [`collect`]: the tokens of every definition an actor uses are brought to one place, a [`program::Program`].
 //! 2. `front`: parse, type, and lower it to an [`ir::Kernel`].
-//! 3. `passes`: make that shorter and faster.
+//! 3. [`passes`]: make that shorter and faster.
 //! 4. [`emit`]: print it as PTX and as WGSL.
 //! 5. [`expand`]: the Rust that goes around those texts: encode and decode, native dispatch, proxy, descriptor.
 //!
@@ -23,9 +23,13 @@ mod diag;
 mod emit;
 mod expand;
 mod ir;
+mod ir_eval;
+#[cfg(test)]
+mod ir_print;
 mod ir_visit;
 mod layout;
 mod location;
+mod passes;
 mod program;
 
 use proc_macro::TokenStream;

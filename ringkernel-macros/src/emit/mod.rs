@@ -6,5 +6,5 @@
 pub(crate) mod names;
 pub(crate) mod ptx;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod wgsl;

@@ -1,6 +1,6 @@
 //! The user's names, made fit for the device languages.
 
-use crate::ir::{Body, Handler, Kernel, Local, Reg, Stmt, Var};
+use crate::ir::{Body, Handler, Kernel, Local, Reg, Var};
 
 /// An identifier that every device language takes, out of one that Rust takes.
 fn identifier(name: &str) -> String {
@@ -47,15 +47,6 @@ pub(crate) fn comment(text: &str) -> String {
             _ => '?',
         })
         .collect()
-}
-
-/// Whether the statements never run off their end.
-pub(crate) fn diverges(code: &[Stmt]) -> bool {
-    match code.last() {
-        Some(Stmt::Break(_) | Stmt::Continue(_) | Stmt::Fault { .. } | Stmt::Finish) => true,
-        Some(Stmt::If { then, otherwise, .. }) => diverges(then) && diverges(otherwise),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

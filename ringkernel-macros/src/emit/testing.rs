@@ -23,8 +23,18 @@ impl Build {
 
     /// Statements made by `f`, taken out of the body.
     pub(crate) fn nested(&mut self, f: impl FnOnce(&mut Self)) -> Vec<Stmt> {
-        let outer = std::mem::take(&mut self.body.code);
+        let outer = self.start();
         f(self);
+        self.swap(outer)
+    }
+
+    /// Begins a list of statements; [`Build::swap`] ends it.
+    pub(crate) fn start(&mut self) -> Vec<Stmt> {
+        std::mem::take(&mut self.body.code)
+    }
+
+    /// Goes back to the list that `start` put away, and returns the finished one.
+    pub(crate) fn swap(&mut self, outer: Vec<Stmt>) -> Vec<Stmt> {
         std::mem::replace(&mut self.body.code, outer)
     }
 
@@ -75,6 +85,7 @@ impl Build {
         self.body
     }
 
+    /// The body as it stands.
     pub(crate) fn take(self) -> Body {
         self.body
     }

@@ -16,6 +16,7 @@ mod table;
 
 use super::names;
 use crate::ir::{Body, Expr, Handler, Kernel, Operand, Reg, Scalar, Stmt};
+use crate::ir_visit;
 use ringkernel_backends::abi::{FaultKind, tag};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -145,7 +146,7 @@ impl<'a> Writer<'a> {
     fn function(mut self) -> String {
         let body = self.body;
         self.statements(&body.code);
-        if !names::diverges(&body.code) {
+        if !ir_visit::diverges(&body.code) {
             self.line("ret;");
         }
         self.fault_exits();

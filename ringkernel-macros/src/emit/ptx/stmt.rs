@@ -151,7 +151,7 @@ impl Writer<'_> {
                 } else {
                     self.line(format!("{around} bra ELSE_{n};"));
                     self.statements(first);
-                    if !names::diverges(first) {
+                    if !ir_visit::diverges(first) {
                         self.line(format!("bra JOIN_{n};"));
                     }
                     self.label(&format!("ELSE_{n}"));

@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
                 self.line("loop {");
                 self.frames.push(Frame { label: *label, step: None, through: BTreeSet::new() });
                 self.block(body);
-                if !names::diverges(body) {
+                if !ir_visit::diverges(body) {
                     self.indent += 1;
                     self.line("break;");
                     self.indent -= 1;
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
         let frame = Frame { label, step: repeated.then_some(step), through: BTreeSet::new() };
         self.frames.push(frame);
         self.block(body);
-        let in_place = (!continues || repeated) && !names::diverges(body);
+        let in_place = (!continues || repeated) && !ir_visit::diverges(body);
         if in_place {
             self.block(step);
         } else if continues && !repeated && !step.is_empty() {

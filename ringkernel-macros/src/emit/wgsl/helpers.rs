@@ -274,8 +274,7 @@ pub(super) fn needed(tokens: &BTreeSet<String>) -> String {
     let all = all();
     let mut wanted = tokens.clone();
     let mut taken = vec![false; all.len()];
-    loop {
-        let Some(i) = (0..all.len()).find(|&i| !taken[i] && wanted.contains(&all[i].0)) else { break };
+    while let Some(i) = (0..all.len()).find(|&i| !taken[i] && wanted.contains(&all[i].0)) {
         taken[i] = true;
         wanted.extend(super::tokens(&all[i].1));
     }

@@ -59,7 +59,9 @@ impl Writer<'_> {
             let (word, next) = (at(offset / 4), at(offset / 4 + 1));
             return Spot { array, word, next, shift: format!("{}u", offset % 4 * 8) };
         }
-        let whole = ty.bits() >= 32 && offset % 4 == 0 && terms.iter().all(|(_, stride)| stride % 4 == 0);
+        let whole = ty.bits() >= 32
+            && offset.is_multiple_of(4)
+            && terms.iter().all(|(_, stride)| stride.is_multiple_of(4));
         let word = self.fresh("word");
         if whole {
             self.line(format!("let {word} = {base}{};", sum(&terms, offset, 4)));

@@ -17,6 +17,7 @@ pub mod cpu;
 pub mod cuda;
 #[cfg(test)]
 mod device_tests;
+mod host;
 pub mod kernel;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

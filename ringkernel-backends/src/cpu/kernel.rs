@@ -1,19 +1,18 @@
 //! A kernel on the CPU: its shards, and what one does with its rings when it runs.
 
-use super::memory;
 use super::pool::{Pool, Shared};
 use crate::abi::{
-    Consumer, ControlBlock, ControlSnapshot, FaultKind, Header, Ring, SlotShape, TelemetryBuffer,
-    TelemetrySnapshot, fault, ring::RawMemory, state_stride, tag,
+    Consumer, ControlBlock, ControlSnapshot, FaultKind, Header, TelemetryBuffer, TelemetrySnapshot, fault,
+    state_stride, tag,
 };
+use crate::host::{Shapes, check_memory, control_block, lock_by};
 use crate::kernel::{
     Device, DeviceError, FaultSite, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, NativeShard,
     NativeShardSpec, Outcome, Port, Progress,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Messages a shard handles before others get a turn.
@@ -89,38 +88,21 @@ enum End {
 }
 
 pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
-    let LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, progress } = spec;
-    if instances == 0 || !queue_capacity.is_power_of_two() {
-        let detail = format!(
-            "`{}` was to be launched with {instances} instances and {queue_capacity} slots a queue; there must be an \
-             instance, and the slots must be a power of two",
-            descriptor.id
-        );
-        return Err(DeviceError::Capacity { detail });
-    }
+    let LaunchSpec { descriptor, instances, queue_capacity, active, .. } = spec;
     let shards = (pool.threads() as u64).min(instances as u64) as u32;
-    let shape = |bytes: u32| {
-        SlotShape::for_payload(bytes as usize).ok_or_else(|| DeviceError::Unsupported {
-            actor: descriptor.actor,
-            what: format!("messages of {bytes} bytes"),
-            device: super::CpuDevice { pool: pool.clone() }.name(),
-        })
-    };
-    let (request, reply) = (shape(descriptor.message_size())?, shape(descriptor.reply_size())?);
-    let ring_bytes = queue_capacity as u64 * (request.bytes() + reply.bytes()) as u64 * shards as u64;
-    memory::check(ring_bytes, &format!("the rings of `{}`", descriptor.id))?;
+    let shapes = Shapes::check(&spec, &super::CpuDevice { pool: pool.clone() }.name())?;
+    let ring_bytes = shapes.check_memory(&spec, shards)?;
     let state_bytes = instances as u64 * state_stride(descriptor.state_size, descriptor.state_align) as u64;
-    memory::check(ring_bytes + state_bytes, &format!("{instances} instances of `{}`", descriptor.id))?;
+    check_memory(ring_bytes + state_bytes, &format!("{instances} instances of `{}`", descriptor.id))?;
     pool.start().map_err(|e| DeviceError::Driver { call: "starting pool threads", reason: e.to_string() })?;
 
-    let ring = |shape| Ring::new(RawMemory::heap(queue_capacity, shape), queue_capacity, shape, 0);
     let mut ports = Vec::with_capacity(shards as usize);
     let mut states = Vec::with_capacity(shards as usize);
     for first in 0..shards {
-        let port = Port { requests: ring(request), replies: ring(reply) };
+        let port = shapes.port(queue_capacity);
         let count = (instances - first).div_ceil(shards);
         let native =
-            (descriptor.native)(NativeShardSpec { first, stride: shards, count, initial: &initial })?;
+            (descriptor.native)(NativeShardSpec { first, stride: shards, count, initial: &spec.initial })?;
         states.push(Shard {
             doorbell: AtomicU8::new(0),
             control: control_block(&port, active),
@@ -128,7 +110,7 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
             body: Mutex::new(Body {
                 native,
                 requests: port.requests.consumer(),
-                payload: vec![0; request.payload_words()],
+                payload: vec![0; shapes.request.payload_words()],
                 reply: vec![0; descriptor.reply_size() as usize],
                 unsent: None,
             }),
@@ -138,31 +120,14 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
     let core = Core {
         descriptor,
         instances,
-        idle,
-        progress,
+        idle: spec.idle,
+        progress: spec.progress,
         ports,
         shards: states,
         epoch: Instant::now(),
         pool: pool.shared().clone(),
     };
     Ok(Arc::new(CpuKernel { core: Arc::new(core), _pool: pool.clone() }))
-}
-
-/// Where the rings lie. Tails are 0: positions are told by slot sequences alone.
-fn control_block(port: &Port, active: bool) -> ControlBlock {
-    let (requests, replies) = (port.requests.memory(), port.replies.memory());
-    ControlBlock {
-        is_active: (active as i32).into(),
-        input_queue_head_ptr: requests.head_address(),
-        input_queue_buffer_ptr: requests.slots_address(),
-        input_queue_capacity: port.requests.capacity() as i32,
-        input_queue_message_size: port.requests.shape().bytes() as i32,
-        output_queue_head_ptr: replies.head_address(),
-        output_queue_buffer_ptr: replies.slots_address(),
-        output_queue_capacity: port.replies.capacity() as i32,
-        output_queue_message_size: port.replies.shape().bytes() as i32,
-        ..ControlBlock::default()
-    }
 }
 
 impl Job {
@@ -349,17 +314,7 @@ impl Core {
 
     /// The body of a shard that is not handling anything.
     fn quiet(&self, index: usize, deadline: Instant) -> Option<MutexGuard<'_, Body>> {
-        let mut tries = 0;
-        loop {
-            match self.shards[index].body.try_lock() {
-                Ok(body) => return Some(body),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
-                Err(TryLockError::WouldBlock) if tries < 100 => thread::yield_now(),
-                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_micros(100)),
-            }
-            tries += 1;
-        }
+        lock_by(&self.shards[index].body, deadline)
     }
 }
 

@@ -3,12 +3,11 @@
 //! It is the fallback where there is no GPU, and the oracle the other devices are compared with. A kernel has one *shard* per
 //! pool thread at most; a shard owns its instances, a pair of rings, a control block and a telemetry buffer, and is a job
 //! that the pool runs when its doorbell rings. Start with [`kernel`](self) → `kernel.rs` (what a shard does with its
-//! rings), then `pool.rs` (who runs it). `memory.rs` refuses launches that do not fit.
+//! rings), then `pool.rs` (who runs it).
 //!
 //! What a shard may rely on: one thread runs it at a time, and its doorbell is never missed.
 
 mod kernel;
-mod memory;
 mod pool;
 #[cfg(test)]
 mod tests;

@@ -28,11 +28,14 @@ pub enum FaultKind {
     UnknownInstance = 10,
     /// `usize` arithmetic left 32 bits on a device whose `usize` is 32 bits wide (WebGPU).
     UsizeTooNarrow = 11,
+    /// The driver ended a loop before it was done. llvmpipe allows an invocation about 65,000 iterations in all and then goes on
+    /// behind the loop; the state is what the handler made of that.
+    LoopCutShort = 12,
 }
 
 impl FaultKind {
     /// Every kind, in code order.
-    pub const ALL: [FaultKind; 11] = [
+    pub const ALL: [FaultKind; 12] = [
         Self::Overflow,
         Self::DivisionByZero,
         Self::DivisionOverflow,
@@ -44,6 +47,7 @@ impl FaultKind {
         Self::Malformed,
         Self::UnknownInstance,
         Self::UsizeTooNarrow,
+        Self::LoopCutShort,
     ];
 
     /// The kind a device wrote, or `None` for a code no device writes.
@@ -66,6 +70,7 @@ impl std::fmt::Display for FaultKind {
             Self::Malformed => "malformed message",
             Self::UnknownInstance => "no such instance",
             Self::UsizeTooNarrow => "usize beyond 32 bits on this device",
+            Self::LoopCutShort => "the driver ended a loop early",
         })
     }
 }
@@ -84,6 +89,6 @@ mod tests {
             assert_eq!(FaultKind::from_code(kind as u32), Some(kind));
         }
         assert_eq!(FaultKind::from_code(0), None);
-        assert_eq!(FaultKind::from_code(12), None);
+        assert_eq!(FaultKind::from_code(13), None);
     }
 }

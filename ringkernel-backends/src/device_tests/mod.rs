@@ -7,7 +7,7 @@ mod host;
 mod suite;
 mod tally;
 
-pub(crate) use host::{Host, spec_of, wait_until};
+pub(crate) use host::{Calls, Host, spec_of, wait_until};
 pub(crate) use suite::*;
 pub(crate) use tally::*;
 

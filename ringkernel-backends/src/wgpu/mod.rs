@@ -1,0 +1,88 @@
+//! The WebGPU device: bounded dispatches that drain a kernel's rings, through Vulkan, DX12 or Metal.
+//!
+//! WGSL promises no progress between workgroups and a driver may kill what does not end, so nothing here is resident on the
+//! GPU. A kernel has a dispatcher thread, asleep until its doorbell rings; it takes what waits in the request ring, sorts it
+//! into *runs* (the messages of one instance, in order), and dispatches one invocation a run. The kernel's state stays in
+//! device memory from launch to drop.
+//!
+//! Reading order: `runtime.wgsl` (what an invocation does with a run), [`program`](self) (how it is joined to an actor's
+//! handlers), `batch.rs` (the words that go in and come out), `kernel.rs` (the dispatcher), `gpu.rs` (adapters, and turning
+//! what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says). `msl.rs` shows WGSL as
+//! Metal would see it.
+//!
+//! Adapters: the fastest kind present is taken; `RINGKERNEL_WGPU_ADAPTER` set to part of an adapter's name overrides that.
+
+mod batch;
+mod gpu;
+mod kernel;
+mod msl;
+mod probe;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec};
+use gpu::Gpu;
+use std::sync::Arc;
+
+pub use msl::msl_of;
+pub use program::program_text;
+
+/// Which adapters will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdapterKind {
+    /// Any that can compute.
+    #[default]
+    Any,
+    /// Metal only, that is, macOS and its relatives.
+    Metal,
+}
+
+impl AdapterKind {
+    fn backend(self) -> &'static str {
+        match self {
+            Self::Any => "WebGPU",
+            Self::Metal => "Metal",
+        }
+    }
+}
+
+/// A GPU (or a driver that acts as one) reached through WebGPU.
+///
+/// Cheap to clone; clones share the device, and the kernels launched on it keep it alive.
+#[derive(Clone)]
+pub struct WgpuDevice {
+    gpu: Arc<Gpu>,
+}
+
+impl WgpuDevice {
+    /// Opens the best adapter: discrete before integrated before virtual before software.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unavailable`] with the adapters that were seen and why none would do.
+    pub fn open(filter: AdapterKind) -> Result<Self, DeviceError> {
+        Ok(Self { gpu: Gpu::open(filter)? })
+    }
+
+    /// The adapter's name, driver and API, for people.
+    pub fn description(&self) -> String {
+        self.gpu.description().to_owned()
+    }
+}
+
+impl Device for WgpuDevice {
+    fn name(&self) -> String {
+        self.gpu.name().to_owned()
+    }
+
+    fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
+        kernel::launch(&self.gpu, spec)
+    }
+}
+
+impl std::fmt::Debug for WgpuDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WgpuDevice").field("adapter", &self.gpu.description()).finish()
+    }
+}

@@ -25,6 +25,8 @@ pub(crate) struct Bridge {
     kernels: Mutex<Vec<Weak<LiveKernel>>>,
     thread: Mutex<Option<Thread>>,
     stop: AtomicBool,
+    #[cfg(test)]
+    pub(crate) rounds: std::sync::atomic::AtomicU64,
 }
 
 impl Bridge {
@@ -34,6 +36,8 @@ impl Bridge {
             kernels: Mutex::default(),
             thread: Mutex::default(),
             stop: AtomicBool::new(false),
+            #[cfg(test)]
+            rounds: Default::default(),
         });
         let run = bridge.clone();
         let handle = thread::Builder::new().name("ringkernel-bridge".into()).spawn(move || run.run())?;
@@ -71,6 +75,8 @@ impl Bridge {
         let mut pause = Duration::from_micros(10);
         let mut kernels: Vec<Weak<LiveKernel>> = Vec::new();
         while !self.stop.load(Ordering::Acquire) {
+            #[cfg(test)]
+            self.rounds.fetch_add(1, Ordering::Relaxed);
             kernels.clear();
             {
                 let mut all = self.kernels();

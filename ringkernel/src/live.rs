@@ -168,6 +168,12 @@ impl LiveKernel {
         self.work.load(Ordering::Relaxed) != before
     }
 
+    /// How often the bridge has looked.
+    #[cfg(test)]
+    pub(crate) fn bridge_rounds(&self) -> Option<u64> {
+        self.bridge.as_ref().map(|bridge| bridge.rounds.load(Ordering::Relaxed))
+    }
+
     fn drain_all(&self) {
         for (lane, port) in self.lanes.iter().zip(self.kernel.ports()) {
             lane.drain(port, |header, words| self.deliver(lane, header, words));

@@ -65,7 +65,7 @@ impl RingKernelBuilder {
 }
 
 /// The program's actors, sorted by id.
-fn catalogue(
+pub(crate) fn catalogue(
     registered: impl Iterator<Item = &'static KernelDescriptor>,
 ) -> Result<Vec<&'static KernelDescriptor>, RingKernelError> {
     let mut catalogue: Vec<_> = registered.collect();

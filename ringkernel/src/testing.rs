@@ -1,6 +1,11 @@
 //! Actors for this crate's tests, written out as the macros emit them.
 
 use crate::__private::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Lets a handler return that would not.
+pub(crate) static RELEASE: AtomicBool = AtomicBool::new(false);
 
 /// One handler for each way in which a handler can end.
 #[derive(Default, Debug, PartialEq)]
@@ -95,6 +100,12 @@ impl Account {
             61 => std::panic::panic_any(Grenade),
             62 => std::panic::resume_unwind(Box::new("went around the hook")),
             63 => drop(std::panic::catch_unwind(|| panic!("caught by the handler itself"))),
+            // Acquire pairs with nothing: it only waits.
+            99 => {
+                while !RELEASE.load(Ordering::Acquire) {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
+            }
             // The default is to behave.
             _ => {}
         }
@@ -182,7 +193,7 @@ static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 };
 inventory::submit! { Registration(&DESCRIPTOR) }
 
-/// An actor without `Default`; every message is answered with its state.
+/// An actor without `Default`, whose state tells in which order its messages came.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Bare {
     pub(crate) unit: u32,
@@ -201,7 +212,8 @@ impl Actor for Bare {
         if tag != u32::TAG {
             return Err(FaultKind::UnknownMessage);
         }
-        self.unit += u32::decode(payload).map_err(|_| FaultKind::Malformed)?;
+        let added = u32::decode(payload).map_err(|_| FaultKind::Malformed)?;
+        self.unit = self.unit.wrapping_mul(31).wrapping_add(added);
         self.unit.encode(&mut reply[..4]);
         Ok((u32::TAG, 4))
     }

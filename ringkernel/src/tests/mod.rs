@@ -1,9 +1,16 @@
-//! The runtime over the CPU device and over a device made for misbehaving. Actors: [`testing`](crate::testing).
+//! The runtime over the CPU device and over a [device made for misbehaving](fake). Actors: [`testing`](crate::testing).
 
+mod fake;
+mod handles;
+mod lifecycle;
 mod requests;
+mod runtimes;
+mod waiting;
 
 use crate::testing::Account;
 use crate::{ActorRef, Backend, LaunchOptions, RingKernel};
+use fake::{Knobs, polled};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 /// A runtime on the CPU.

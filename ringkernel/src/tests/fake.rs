@@ -1,0 +1,222 @@
+//! A device for tests: native handlers on a thread a kernel, that can be told to hold still, to fail, and to lie.
+
+use crate::RingKernel;
+use crate::backend::{Backend, BackendReport};
+use crate::testing::{Account, Bare};
+use crate::{Actor, IdlePolicy};
+use ringkernel_backends::abi::ring::RawMemory;
+use ringkernel_backends::abi::{Consumer, ControlSnapshot, Header, Ring, SlotShape, TelemetrySnapshot, tag};
+use ringkernel_backends::kernel::*;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+// SeqCst throughout: this is a test's device, and none of its speed matters.
+
+/// What the tests turn.
+#[derive(Default)]
+pub(super) struct Knobs {
+    /// Whether replies appear without a word.
+    pub(super) polled: bool,
+    /// Take nothing from the rings.
+    pub(super) hold: AtomicBool,
+    /// The device is lost.
+    pub(super) lost: Mutex<Option<DeviceError>>,
+    /// Refuse to launch, with this.
+    pub(super) refuse: Mutex<Option<DeviceError>>,
+    /// Do not come to an end when told to terminate.
+    pub(super) stuck: AtomicBool,
+    /// Answer with this tag instead, unless it is 0.
+    pub(super) lie: AtomicU32,
+    /// Replies published.
+    pub(super) answered: AtomicU64,
+    /// Kernels that exist.
+    pub(super) kernels: AtomicU32,
+}
+
+pub(super) struct FakeDevice(pub(super) Arc<Knobs>);
+
+/// A runtime on a fake device.
+pub(super) fn runtime(knobs: Knobs) -> (RingKernel, Arc<Knobs>) {
+    let knobs = Arc::new(knobs);
+    let report = BackendReport { chosen: Some((Backend::Cpu, "a fake".into())), passed_over: Vec::new() };
+    let catalogue = vec![Account::DESCRIPTOR, Bare::DESCRIPTOR];
+    let deadline = Duration::from_millis(300);
+    (RingKernel::on(Arc::new(FakeDevice(knobs.clone())), report, catalogue, deadline), knobs)
+}
+
+/// Which devices the same promises are tested on.
+pub(super) fn polled() -> (RingKernel, Arc<Knobs>) {
+    runtime(Knobs { polled: true, ..Knobs::default() })
+}
+
+struct State {
+    knobs: Arc<Knobs>,
+    ports: Vec<Port>,
+    active: AtomicBool,
+    stop: AtomicBool,
+    processed: AtomicU64,
+    body: Mutex<Vec<(Box<dyn NativeShard>, Consumer)>>,
+    shards: u32,
+}
+
+struct FakeKernel {
+    state: Arc<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Device for FakeDevice {
+    fn name(&self) -> String {
+        "a fake".into()
+    }
+
+    fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
+        if let Some(error) = self.0.refuse.lock().unwrap().clone() {
+            return Err(error);
+        }
+        assert_eq!(spec.idle, IdlePolicy::default());
+        let shards = spec.instances.min(2);
+        let ring = |bytes: u32| {
+            let shape = SlotShape::for_payload(bytes as usize).unwrap();
+            Ring::new(RawMemory::heap(spec.queue_capacity, shape), spec.queue_capacity, shape, 0)
+        };
+        let d = spec.descriptor;
+        let ports: Vec<Port> = (0..shards)
+            .map(|_| Port { requests: ring(d.message_size()), replies: ring(d.reply_size()) })
+            .collect();
+        let body = (0..shards).map(|first| {
+            let count = (spec.instances - first).div_ceil(shards);
+            let native =
+                (d.native)(NativeShardSpec { first, stride: shards, count, initial: &spec.initial })?;
+            Ok((native, ports[first as usize].requests.consumer()))
+        });
+        let body = body.collect::<Result<Vec<_>, DeviceError>>()?;
+        let state = Arc::new(State {
+            knobs: self.0.clone(),
+            ports,
+            active: AtomicBool::new(spec.active),
+            stop: AtomicBool::new(false),
+            processed: AtomicU64::new(0),
+            body: Mutex::new(body),
+            shards,
+        });
+        self.0.kernels.fetch_add(1, SeqCst);
+        let (run, progress, polled) = (state.clone(), spec.progress, self.0.polled);
+        let thread = thread::spawn(move || {
+            while !run.stop.load(SeqCst) {
+                if run.round() {
+                    if !polled {
+                        progress.progress();
+                    }
+                } else {
+                    thread::sleep(Duration::from_micros(50));
+                    if !polled && run.knobs.lost.lock().unwrap().is_some() {
+                        progress.progress();
+                    }
+                }
+            }
+        });
+        Ok(Arc::new(FakeKernel { state, thread: Mutex::new(Some(thread)) }))
+    }
+}
+
+impl State {
+    /// Handles a few messages. Says whether there were any.
+    fn round(&self) -> bool {
+        let mut body = self.body.lock().unwrap();
+        let open = self.active.load(SeqCst)
+            && !self.knobs.hold.load(SeqCst)
+            && self.knobs.lost.lock().unwrap().is_none();
+        if !open {
+            return false;
+        }
+        let mut moved = false;
+        for (port, (native, consumer)) in self.ports.iter().zip(body.iter_mut()) {
+            let (mut words, mut reply) = ([0u32; 64], [0u8; 256]);
+            // Room for a reply first: a request is taken only if it can be answered.
+            while port.replies.len() < port.replies.capacity() {
+                let Some(header) = consumer.pop(&port.requests, &mut words) else { break };
+                moved = true;
+                let payload: Vec<u8> =
+                    words[..header.words as usize].iter().flat_map(|w| w.to_le_bytes()).collect();
+                let local = header.instance / self.shards;
+                let outcome = native.handle(local, header.instance, header.tag, &payload, &mut reply);
+                self.processed.fetch_add(1, SeqCst);
+                if header.correlation.is_some() {
+                    let (mut tag, bytes) = match outcome {
+                        Outcome::Reply { tag, bytes } => (tag, bytes as usize),
+                        Outcome::Fault { kind, site } => {
+                            reply[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+                            reply[4..8].copy_from_slice(&site.to_word().to_le_bytes());
+                            (tag::FAULT, 8)
+                        }
+                    };
+                    let lie = self.knobs.lie.load(SeqCst);
+                    if lie != 0 {
+                        tag = lie;
+                    }
+                    port.replies
+                        .try_push(Header { tag, ..header }, &reply[..bytes])
+                        .expect("room was checked");
+                    self.knobs.answered.fetch_add(1, SeqCst);
+                }
+                consumer.publish(&port.requests);
+            }
+        }
+        moved
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn ports(&self) -> &[Port] {
+        &self.state.ports
+    }
+    fn doorbell(&self, shard: usize) {
+        assert!(shard < self.state.ports.len());
+    }
+    fn must_be_polled(&self) -> bool {
+        self.state.knobs.polled
+    }
+    fn set_active(&self, active: bool) -> Result<(), DeviceError> {
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
+        let _body = self.state.body.lock().unwrap();
+        self.state.active.store(active, SeqCst);
+        Ok(())
+    }
+    fn control(&self) -> ControlSnapshot {
+        ControlSnapshot { messages_processed: self.state.processed.load(SeqCst), ..Default::default() }
+    }
+    fn telemetry(&self) -> TelemetrySnapshot {
+        TelemetrySnapshot::default()
+    }
+    fn terminate(&self, deadline: Duration) -> Result<(), DeviceError> {
+        if self.state.knobs.stuck.load(SeqCst) {
+            thread::sleep(deadline);
+            return Err(DeviceError::Deadline { what: "terminating", deadline });
+        }
+        self.state.stop.store(true, SeqCst);
+        if let Some(thread) = self.thread.lock().unwrap().take() {
+            thread.join().unwrap();
+        }
+        Ok(())
+    }
+    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+        assert!(!self.state.active.load(SeqCst), "state is read of inactive kernels only");
+        let shards = self.state.shards;
+        self.state.body.lock().unwrap()[(instance % shards) as usize].0.read_state(instance / shards, out);
+        Ok(())
+    }
+    fn failure(&self) -> Option<DeviceError> {
+        self.state.knobs.lost.lock().unwrap().clone()
+    }
+}
+
+impl Drop for FakeKernel {
+    fn drop(&mut self) {
+        self.state.stop.store(true, SeqCst);
+        self.state.knobs.kernels.fetch_sub(1, SeqCst);
+    }
+}

@@ -28,6 +28,7 @@ pub mod runtime;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod timer;
 
 pub use actor::{Actor, ActorRef, Handles};

@@ -8,7 +8,8 @@ use crate::bridge::Bridge;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
-use crate::pending::{Delivered, Key, Owner, Refused, Slab};
+use crate::pending::{Delivered, Owner, Refused, Slab};
+use crate::ticket::Ticket;
 use crate::{HandlerFault, IdlePolicy, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::kernel::{
@@ -17,7 +18,7 @@ use ringkernel_backends::kernel::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// The kernels of a runtime that are not terminated.
@@ -124,6 +125,11 @@ impl LiveKernel {
         Ok(live)
     }
 
+    /// Whether replies appear without a word, so that whoever waits does well to look.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.bridge.is_some()
+    }
+
     pub(crate) fn id(&self) -> &'static str {
         self.descriptor.id
     }
@@ -203,7 +209,7 @@ impl LiveKernel {
         lane.answered();
     }
 
-    fn raise_work(&self) {
+    pub(crate) fn raise_work(&self) {
         if let Some(bridge) = &self.bridge {
             // Release pairs with the acquire in `has_work`. The read-modify-write finds 0 for exactly one of those who raise it.
             if self.work.fetch_add(1, Ordering::Release) == 0 {
@@ -212,7 +218,7 @@ impl LiveKernel {
         }
     }
 
-    fn lower_work(&self) {
+    pub(crate) fn lower_work(&self) {
         self.work.fetch_sub(1, Ordering::Release);
     }
 
@@ -225,7 +231,7 @@ impl LiveKernel {
             self.raise_work();
         }
         match self.slab.insert(owner, instance, watched) {
-            Ok(key) => Ok(Ticket { live: self, key, instance, stage: Stage::Opened }),
+            Ok(key) => Ok(Ticket::new(self, key, instance)),
             Err(refused) => {
                 if watched {
                     self.lower_work();
@@ -488,106 +494,6 @@ impl<'a> Work<'a> {
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         self.0.lower_work();
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Not handed over.
-    Opened,
-    /// Handed over; the reply is ours to take.
-    Sent,
-    /// The entry is no longer ours.
-    Done,
-}
-
-/// The right to a reply. Dropped before it came, the reply is discarded when it does.
-pub(crate) struct Ticket<'a> {
-    live: &'a LiveKernel,
-    key: Key,
-    instance: u32,
-    stage: Stage,
-}
-
-impl Ticket<'_> {
-    pub(crate) fn correlation(&self) -> Correlation {
-        self.key.correlation()
-    }
-
-    /// The request was handed over.
-    pub(crate) fn sent(&mut self) {
-        self.stage = Stage::Sent;
-    }
-
-    /// The request was handed over, and its reply belongs to the inbox.
-    pub(crate) fn leave_to_inbox(mut self) {
-        self.stage = Stage::Done;
-    }
-
-    /// Asks the bridge to look for the reply, for a caller that has looked itself until now.
-    fn watch(&self) {
-        if self.live.bridge.is_some() {
-            self.live.raise_work();
-            if !self.live.slab.watch(self.key) {
-                self.live.lower_work();
-            }
-        }
-    }
-
-    /// Takes the reply if it is there.
-    pub(crate) fn take<R: RingMessage>(&mut self, waker: Option<&Waker>) -> Poll<Result<R, RingKernelError>> {
-        let live = self.live;
-        let read = |instance, tag, bytes: &[u8]| live.read_reply(instance, tag, bytes);
-        match live.slab.take(self.key, waker, read) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(taken) => {
-                self.stage = Stage::Done;
-                Poll::Ready(taken.unwrap_or_else(|_| Err(live.ended_error(true))))
-            }
-        }
-    }
-
-    /// Looks for the reply for a moment, from a thread that has nothing better to do.
-    pub(crate) fn spin<R: RingMessage>(&mut self) -> Option<Result<R, RingKernelError>> {
-        /// Looks before the processor is offered to others.
-        const EAGER: u32 = 64;
-        const PATIENCE: Duration = Duration::from_micros(50);
-        let start = Instant::now();
-        for look in 0u32.. {
-            self.live.try_drain(self.instance);
-            if let Poll::Ready(reply) = self.take(None) {
-                return Some(reply);
-            }
-            if look < EAGER {
-                std::hint::spin_loop();
-            } else if start.elapsed() < PATIENCE {
-                std::thread::yield_now();
-            } else {
-                break;
-            }
-        }
-        self.watch();
-        None
-    }
-
-    /// Waits for the reply.
-    pub(crate) async fn reply<R: RingMessage>(mut self) -> Result<R, RingKernelError> {
-        std::future::poll_fn(move |cx| {
-            if self.live.bridge.is_some() {
-                // Looking costs less than waiting for the bridge's thread to look.
-                self.live.try_drain(self.instance);
-            }
-            self.take(Some(cx.waker()))
-        })
-        .await
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if self.stage != Stage::Done && self.live.slab.abandon(self.key, self.stage == Stage::Sent) {
-            self.live.lower_work();
-        }
     }
 }
 

@@ -23,6 +23,7 @@ const FIRST: u32 = 64;
 /// Chunks at most.
 const CHUNKS: usize = 14;
 /// Entries at most: about a million requests of one kernel that wait for a reply, or whose reply waits to be received.
+#[cfg(test)]
 pub(crate) const MOST: u32 = FIRST * ((1 << CHUNKS) - 1);
 /// A reply buffer larger than this is given back when its entry is freed.
 const KEEP: usize = 4096;
@@ -54,7 +55,7 @@ pub(crate) enum Owner {
 pub(crate) enum Refused {
     /// The slab is closed: the kernel takes no more requests.
     Closed,
-    /// All [`MOST`] entries are in use.
+    /// All of a million entries are in use.
     Exhausted,
 }
 

@@ -12,7 +12,9 @@ impl Wake for Count {
     }
 }
 
-fn take(slab: &Slab, key: Key) -> Poll<Result<(u32, u32, Vec<u8>), Refused>> {
+type Taken = Result<(u32, u32, Vec<u8>), Refused>;
+
+fn take(slab: &Slab, key: Key) -> Poll<Taken> {
     slab.take(key, None, |instance, tag, bytes| (instance, tag, bytes.to_vec()))
 }
 

@@ -94,7 +94,7 @@ fn terminating_fails_everybody_who_waits_and_whoever_comes_later() {
                 let account = account.clone();
                 async move { account.ask(Deposit { cents: 1 }).await }
             });
-            eventually("sent", || account.live().slab.live() == 1);
+            eventually("sent", || account.pending() == 1);
             let waits = smol::spawn({
                 let account = account.clone();
                 async move { account.tell(Deposit { cents: 1 }).await }
@@ -118,7 +118,7 @@ fn terminating_fails_everybody_who_waits_and_whoever_comes_later() {
             assert_eq!(account.ask_blocking(()), Err(terminated.clone()));
             assert_eq!(account.ask_timeout((), Duration::from_secs(9)).await, Err(terminated.clone()));
             assert_eq!(account.try_tell(()).unwrap_err().reason, terminated);
-            assert_eq!(account.live().slab.live(), 0);
+            assert_eq!(account.pending(), 0);
         });
     }
 }
@@ -236,12 +236,12 @@ fn a_lost_device_tells_everybody_whether_their_request_may_have_run() {
                 let account = account.clone();
                 async move { account.ask(Deposit { cents: 1 }).await }
             });
-            eventually("sent", || account.live().slab.live() == 1);
+            eventually("sent", || account.pending() == 1);
             let waits = smol::spawn({
                 let account = account.clone();
                 async move { account.ask(Deposit { cents: 1 }).await }
             });
-            eventually("waits", || account.live().slab.live() == 2);
+            eventually("waits", || account.pending() == 2);
             *knobs.lost.lock().unwrap() = Some(DeviceError::Lost { reason: "unplugged".into() });
             assert_eq!(sent.await, Err(lost(true)));
             let error = waits.await.unwrap_err();
@@ -251,7 +251,7 @@ fn a_lost_device_tells_everybody_whether_their_request_may_have_run() {
             assert_eq!(account.receive::<u32>().await, Err(lost(true)));
             assert_eq!(account.deactivate().await, Err(lost(false)));
             account.terminate().await.unwrap();
-            assert_eq!(account.live().slab.live(), 0);
+            assert_eq!(account.pending(), 0);
         });
     }
 }

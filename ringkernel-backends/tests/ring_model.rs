@@ -1,0 +1,145 @@
+//! The ring under loom: every interleaving and every reordering the memory model allows, on the very code that runs. Only the
+//! memory and the reservation counter are exchanged, through the traits that the ring is generic over.
+
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicU64;
+use loom::thread;
+use ringkernel_backends::abi::ring::{Cursor, Ring, RingMemory};
+use ringkernel_backends::abi::slot::{Correlation, Header, SlotShape};
+use std::sync::atomic::Ordering;
+
+struct Memory {
+    words: Vec<AtomicU64>,
+    head: AtomicU64,
+}
+
+impl RingMemory for Memory {
+    fn load(&self, index: usize, order: Ordering) -> u64 {
+        self.words[index].load(order)
+    }
+    fn store(&self, index: usize, value: u64, order: Ordering) {
+        self.words[index].store(value, order)
+    }
+    fn load_head(&self, order: Ordering) -> u64 {
+        self.head.load(order)
+    }
+    fn store_head(&self, value: u64, order: Ordering) {
+        self.head.store(value, order)
+    }
+}
+
+struct Tail(AtomicU64);
+
+impl Cursor for Tail {
+    fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+    fn load(&self, order: Ordering) -> u64 {
+        self.0.load(order)
+    }
+    fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
+        // The orderings of `impl Cursor for std's AtomicU64`, which is what runs.
+        self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).map(drop)
+    }
+}
+
+type Modelled = Ring<Memory, Tail>;
+
+fn ring(capacity: u32, start: u64) -> Arc<Modelled> {
+    let shape = SlotShape::for_payload(8).unwrap();
+    let words = (0..capacity as usize * shape.bytes() / 8).map(|_| AtomicU64::new(0)).collect();
+    Arc::new(Ring::new(Memory { words, head: AtomicU64::new(0) }, capacity, shape, start))
+}
+
+fn message(sender: u32, number: u64) -> (Header, [u8; 8]) {
+    let header =
+        Header { tag: 300, instance: sender, correlation: Correlation::NONE, words: 0, hlc: number };
+    (header, ((sender as u64) << 32 | number * 3).to_le_bytes())
+}
+
+fn push(ring: &Modelled, sender: u32, number: u64) {
+    let (header, payload) = message(sender, number);
+    while ring.try_push(header, &payload).is_err() {
+        thread::yield_now();
+    }
+}
+
+/// Takes `count` messages and checks each against its sender's count: nothing lost, doubled, reordered or torn.
+fn drain(ring: &Modelled, count: usize, senders: usize) {
+    let mut consumer = ring.consumer();
+    let mut next = vec![0; senders];
+    let mut out = [0; 6];
+    for _ in 0..count {
+        let got = loop {
+            match consumer.pop(ring, &mut out) {
+                Some(got) => break got,
+                None => thread::yield_now(),
+            }
+        };
+        let number = next[got.instance as usize];
+        let (header, payload) = message(got.instance, number);
+        assert_eq!(got, Header { words: 2, ..header });
+        let expected = u64::from_le_bytes(payload);
+        assert_eq!(out[..2], [expected as u32, (expected >> 32) as u32]);
+        next[got.instance as usize] += 1;
+        consumer.publish(ring);
+    }
+    assert!(consumer.pop(ring, &mut out).is_none());
+}
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    // Some of these have more interleavings than a test may take: then as many as fit the time, depth first.
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.max_branches = 100_000;
+    builder.max_duration = Some(std::time::Duration::from_secs(5));
+    builder.check(run);
+}
+
+#[test]
+fn one_producer_and_one_consumer_over_two_laps_of_one_slot_whose_sequence_wraps() {
+    model(|| {
+        let ring = ring(1, u32::MAX as u64 - 1);
+        let producer = {
+            let ring = ring.clone();
+            thread::spawn(move || (0..3).for_each(|i| push(&ring, 0, i)))
+        };
+        drain(&ring, 3, 1);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_producers_never_share_a_slot_nor_overwrite_one_that_is_being_read() {
+    model(|| {
+        let ring = ring(2, 0);
+        let producers: Vec<_> = (0..2)
+            .map(|sender| {
+                let ring = ring.clone();
+                thread::spawn(move || (0..2).for_each(|i| push(&ring, sender, i)))
+            })
+            .collect();
+        drain(&ring, 4, 2);
+        producers.into_iter().for_each(|p| p.join().unwrap());
+    });
+}
+
+#[test]
+fn a_full_ring_refuses_without_losing_its_place() {
+    model(|| {
+        let ring = ring(1, 0);
+        let producer = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                push(&ring, 0, 0);
+                let (header, payload) = message(0, 1);
+                // Refused or not, depending on the consumer; sent in the end.
+                if ring.try_push(header, &payload).is_err() {
+                    push(&ring, 0, 1);
+                }
+            })
+        };
+        drain(&ring, 2, 1);
+        producer.join().unwrap();
+    });
+}

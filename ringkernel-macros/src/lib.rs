@@ -22,6 +22,7 @@ mod collect;
 mod diag;
 mod emit;
 mod expand;
+mod front;
 mod ir;
 mod ir_eval;
 #[cfg(test)]

@@ -1,0 +1,238 @@
+//! The typed tree: every name resolved, every expression with its type, every dereference spelled out.
+//!
+//! Types may be inference variables of the body's [`Table`], which is finished when the body is: ask it.
+
+use super::infer::Table;
+use crate::front::methods::NumMethod;
+use crate::front::parse::ast::Source;
+use crate::front::types::Ty;
+use crate::ir::{BinOp, CmpOp, Const};
+use crate::program::DefId;
+use proc_macro2::Span;
+use std::rc::Rc;
+
+/// A local variable, by number within its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LocalId(pub(crate) usize);
+
+/// A loop or labelled block, by number within its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LoopId(pub(crate) usize);
+
+/// A function that can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FnId {
+    /// A `#[device_fn]`.
+    Free(DefId),
+    /// A method of the impl without `#[handler]`.
+    Method(usize),
+    /// A handler.
+    Handler(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LocalInfo {
+    pub(crate) name: String,
+    pub(crate) ty: Ty,
+    pub(crate) mutable: bool,
+}
+
+/// A function's or constant's body.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    /// One pattern a parameter; `self` first.
+    pub(crate) params: Vec<Pat>,
+    pub(crate) locals: Vec<LocalInfo>,
+    pub(crate) ret: Ty,
+    pub(crate) value: Expr,
+    pub(crate) table: Table,
+}
+
+/// A constant.
+#[derive(Debug)]
+pub(crate) struct ConstItem {
+    pub(crate) name: String,
+    pub(crate) ty: Ty,
+    pub(crate) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Expr {
+    pub(crate) span: Span,
+    pub(crate) ty: Ty,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Int(u128),
+    /// Its digits, so that an `f32` is rounded once.
+    Float(String),
+    Bool(bool),
+    /// `u32::MAX`, `f32::consts::PI`: with `usize` as 64 bits.
+    Constant(Const),
+    Named(Rc<ConstItem>),
+    Local(LocalId),
+    /// A field of a struct or tuple, by position.
+    Field(Box<Expr>, usize),
+    Index(Box<Expr>, Box<Expr>),
+    Deref(Box<Expr>),
+    Ref(bool, Box<Expr>),
+    Neg(Box<Expr>),
+    Not(Box<Expr>),
+    Binary(BinOp, Box<Expr>, Box<Expr>),
+    Compare(CmpOp, Box<Expr>, Box<Expr>),
+    And(Box<Expr>, Box<Expr>),
+    Or(Box<Expr>, Box<Expr>),
+    /// To a place, a tuple of places, or nowhere (`_`).
+    Assign(Option<Box<Expr>>, Box<Expr>),
+    AssignOp(BinOp, Box<Expr>, Box<Expr>),
+    Cast(Box<Expr>),
+    Call(FnId, Vec<Expr>),
+    /// A method of a number; the receiver is the first argument. The span is the method's name.
+    Number(&'static NumMethod, Vec<Expr>, Span),
+    Array(ArrayMethod, Vec<Expr>, Span),
+    /// `mem::swap`, `mem::replace`: places by reference, then the value.
+    Swap(Box<Expr>, Box<Expr>),
+    Replace(Box<Expr>, Box<Expr>),
+    Instance,
+    /// Elements of a tuple or array, or fields by position in the order written; what the base gives is left out.
+    Aggregate {
+        fields: Vec<(usize, Expr)>,
+        base: Option<Box<Expr>>,
+    },
+    Repeat(Box<Expr>, u64),
+    Panic(String),
+    Assert {
+        condition: Box<Expr>,
+        message: String,
+        debug: bool,
+    },
+    If {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Match {
+        scrutinee: Box<Expr>,
+        arms: Vec<Arm>,
+    },
+    Block {
+        /// Where it can be left early.
+        label: Option<LoopId>,
+        stmts: Vec<Stmt>,
+        tail: Option<(Box<Expr>, Source)>,
+    },
+    While {
+        id: LoopId,
+        condition: Box<Expr>,
+        body: Box<Expr>,
+    },
+    Loop {
+        id: LoopId,
+        body: Box<Expr>,
+    },
+    For {
+        id: LoopId,
+        pat: Pat,
+        iter: Box<Iter>,
+        body: Box<Expr>,
+    },
+    Break(LoopId, Option<Box<Expr>>),
+    Continue(LoopId),
+    Return(Option<Box<Expr>>),
+    /// Reported.
+    Error,
+}
+
+/// Methods of arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArrayMethod {
+    Swap,
+    Fill,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Arm {
+    pub(crate) pat: Pat,
+    pub(crate) guard: Option<Expr>,
+    pub(crate) body: Expr,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stmt {
+    pub(crate) source: Source,
+    pub(crate) kind: StmtKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum StmtKind {
+    Let { pat: Pat, init: Option<Expr> },
+    Expr(Expr),
+}
+
+/// What a `for` runs over.
+#[derive(Clone, Debug)]
+pub(crate) enum Iter {
+    Range {
+        low: Expr,
+        high: Expr,
+        inclusive: bool,
+        /// `.rev()` before `.step_by`.
+        reversed: bool,
+        step: Option<(Expr, Span)>,
+        /// `.rev()` after `.step_by`.
+        reversed_after: bool,
+    },
+    Array {
+        array: Expr,
+        /// `None`: the elements by value.
+        by_ref: Option<bool>,
+        reversed: bool,
+        enumerated: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Pat {
+    pub(crate) span: Span,
+    pub(crate) ty: Ty,
+    pub(crate) kind: PatKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum PatKind {
+    Wild,
+    Bind {
+        local: LocalId,
+        /// `ref`, `ref mut`, or a name under a pattern that looks through a reference.
+        by_ref: bool,
+        sub: Option<Box<Pat>>,
+    },
+    /// Fields of a tuple or struct by position.
+    Fields(Vec<(usize, Pat)>),
+    /// Elements of an array by position.
+    Elements(Vec<(u64, Pat)>),
+    Value(Box<Expr>),
+    Range {
+        low: Option<Box<Expr>>,
+        high: Option<Box<Expr>>,
+        inclusive: bool,
+    },
+    Or(Vec<Pat>),
+    Deref(Box<Pat>),
+}
+
+impl Pat {
+    /// Whether it binds no name.
+    pub(crate) fn binds_nothing(&self) -> bool {
+        match &self.kind {
+            PatKind::Wild | PatKind::Value(_) | PatKind::Range { .. } => true,
+            PatKind::Bind { .. } => false,
+            PatKind::Fields(fields) => fields.iter().all(|(_, p)| p.binds_nothing()),
+            PatKind::Elements(elements) => elements.iter().all(|(_, p)| p.binds_nothing()),
+            PatKind::Or(cases) => cases.iter().all(Pat::binds_nothing),
+            PatKind::Deref(inner) => inner.binds_nothing(),
+        }
+    }
+}

@@ -105,7 +105,10 @@ impl KernelDescriptor {
 
 impl std::fmt::Debug for KernelDescriptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KernelDescriptor").field("id", &self.id).field("actor", &self.actor).finish_non_exhaustive()
+        f.debug_struct("KernelDescriptor")
+            .field("id", &self.id)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
     }
 }
 

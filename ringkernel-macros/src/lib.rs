@@ -26,7 +26,11 @@ mod front;
 mod ir;
 mod ir_eval;
 #[cfg(test)]
+mod ir_interp;
+#[cfg(test)]
 mod ir_print;
+#[cfg(test)]
+mod ir_verify;
 mod ir_visit;
 mod layout;
 mod location;

@@ -105,7 +105,8 @@ impl Shared {
         }
         self.registry.quiesced(|| {
             // The driver compiles on the calling thread; a few at once, since a program may register dozens of actors.
-            let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8).min(missing.len());
+            let workers =
+                std::thread::available_parallelism().map_or(1, |n| n.get()).min(8).min(missing.len());
             let next = std::sync::atomic::AtomicUsize::new(0);
             let loaded = Mutex::new(Vec::new());
             std::thread::scope(|scope| {
@@ -116,7 +117,10 @@ impl Shared {
                         while let Some(kernel) = take() {
                             let text = link::module_text(kernel, self.context.cc);
                             let function = Function::load(&self.context, &text, link::ENTRY);
-                            loaded.lock().unwrap_or_else(PoisonError::into_inner).push((key(kernel), function));
+                            loaded
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .push((key(kernel), function));
                         }
                     });
                 }

@@ -1,6 +1,5 @@
 //! Blocks, branches, matches, loops, and what leaves them.
 
-use super::sites::location;
 use super::value::{Dest, Target};
 use super::{Exit, Lower, Return, Slot};
 use crate::front::parse::ast::Source;
@@ -15,7 +14,7 @@ impl Lower<'_, '_> {
     /// Notes which of the user's lines follows.
     pub(super) fn source(&mut self, source: &Source) {
         if !source.text.is_empty() && !source.text.starts_with('{') {
-            let (_, line, _) = location(source.span);
+            let line = crate::location::of(source.span).line;
             self.b.push(ir::Stmt::Source { line, text: source.text.clone() });
         }
     }

@@ -457,7 +457,7 @@ pub(crate) fn sign_bit(l: L<'_, '_, '_>, c: &MethodCall, op: CmpOp) -> Operand {
 /// std multiplies `f32` by the decimal constant and `f64` by the quotient.
 pub(crate) fn to_degrees(l: L<'_, '_, '_>, c: &MethodCall) -> Operand {
     let factor = if c.ty == Scalar::F32 {
-        l.float(c.ty, 57.295_779_513_082_320_876_798_154_814_105_170_3_f32 as f64)
+        l.float(c.ty, 57.295_78_f32 as f64)
     } else {
         l.float(c.ty, 180.0 / std::f64::consts::PI)
     };

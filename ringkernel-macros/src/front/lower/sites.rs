@@ -1,6 +1,7 @@
 //! Places in the source that can fault, each once.
 
 use crate::ir::{Site, SiteId};
+use crate::location::{self, Location};
 use proc_macro2::Span;
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ pub(crate) struct Sites {
 impl Sites {
     /// The number of a place, with a message.
     pub(super) fn id(&mut self, span: Span, message: &str) -> SiteId {
-        let (file, line, column) = location(span);
+        let Location { file, line, column } = location::of(span);
         let key = (file, line, column, message.to_owned());
         if let Some(id) = self.known.get(&key) {
             return *id;
@@ -39,13 +40,4 @@ impl Sites {
     pub(crate) fn into_vec(self) -> Vec<Site> {
         self.list
     }
-}
-
-/// File, line and column of a span's first token; zeros where there is no compiler to ask.
-pub(super) fn location(span: Span) -> (String, u32, u32) {
-    if !proc_macro::is_available() {
-        return (String::new(), 0, 0);
-    }
-    let span = span.unwrap();
-    (span.file(), span.line() as u32, span.column() as u32)
 }

@@ -210,6 +210,7 @@ pub(crate) struct RangeExpr {
 
 /// What a `for` runs over.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // always boxed
 pub(crate) enum Iter {
     Range {
         low: Expr,
@@ -230,6 +231,7 @@ pub(crate) enum Iter {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // one or two of them
 pub(crate) enum Adapter {
     Rev,
     StepBy(Expr, Span),

@@ -13,7 +13,6 @@ mod ty;
 use crate::diag::Diagnostic;
 use ast::*;
 use proc_macro2::Span;
-use quote::ToTokens;
 use syn::spanned::Spanned;
 
 /// Turns `syn` items into [`ast`] and collects what it cannot.
@@ -45,7 +44,7 @@ impl Parser {
         }
         Path {
             span: path.span(),
-            text: path.to_token_stream().to_string().replace(' ', ""),
+            text: crate::layout::path_key(path),
             segments: path.segments.iter().map(|s| s.ident.to_string()).collect(),
         }
     }

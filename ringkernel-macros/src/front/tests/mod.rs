@@ -1,1 +1,4 @@
-//! Tests of the front end.
+//! Tests of the front end: handlers that are both compiled by rustc and run as IR ([`harness`]), and the messages for what cannot be compiled.
+
+mod harness;
+mod numbers;

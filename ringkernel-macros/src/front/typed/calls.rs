@@ -170,7 +170,7 @@ impl Checker<'_, '_> {
                 Expr { span, ty: Ty::Error, kind: Kind::Error }
             }
             (_, "clone" | "to_owned") if args.is_empty() => Expr { span, ..receiver },
-            (_, "into") if args.is_empty() => self.into_call(receiver, name.span, span, expect),
+            (_, "into") if args.is_empty() => self.convert_call(receiver, name.span, span, expect),
             (Ty::Array(element, len), _) => {
                 let (element, len) = (element.clone(), *len);
                 self.array_method(receiver, &element, len, name, args, span)
@@ -206,7 +206,7 @@ impl Checker<'_, '_> {
         Expr { span, ty: Ty::Error, kind: Kind::Error }
     }
 
-    fn into_call(&mut self, receiver: Expr, name: Span, span: Span, expect: &Expect) -> Expr {
+    fn convert_call(&mut self, receiver: Expr, name: Span, span: Span, expect: &Expect) -> Expr {
         let target = match expect {
             Expect::Type(ty) => self.shallow(ty).prim(),
             _ => None,

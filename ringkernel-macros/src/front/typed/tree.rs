@@ -173,6 +173,7 @@ pub(crate) enum StmtKind {
 
 /// What a `for` runs over.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // always boxed
 pub(crate) enum Iter {
     Range {
         low: Expr,

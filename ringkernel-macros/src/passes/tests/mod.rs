@@ -1,7 +1,7 @@
 //! Before and after, by eye and by machine.
 
 mod random;
-mod run;
+use crate::ir_interp as run;
 
 use crate::emit::testing::{self, Build, constant, golden, place};
 use crate::emit::{ptx, wgsl};

@@ -1,4 +1,5 @@
-//! Runs IR, so that what the passes made can be compared with what they were given.
+//! Runs IR, so that what the front end made can be compared with the native handler, and what the passes made with what they were
+//! given. What has no meaning (a variable read before it is written, an index out of bounds) is a panic.
 
 use crate::ir::*;
 use crate::ir_eval;
@@ -7,7 +8,7 @@ use std::collections::HashMap;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Finished,
     Fault(FaultKind, SiteId),
     /// It took more steps than it was given.
@@ -22,33 +23,36 @@ enum Flow {
 }
 
 /// Memory and values.
-pub(super) struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     body: &'a Body,
-    pub(super) state: Vec<u8>,
-    pub(super) message: Vec<u8>,
-    pub(super) reply: Vec<u8>,
-    locals: Vec<Vec<u8>>,
+    pub(crate) state: Vec<u8>,
+    pub(crate) message: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    /// `None` where nothing has been written.
+    locals: Vec<Vec<Option<u8>>>,
+    instance: u32,
     regs: HashMap<Reg, Const>,
     vars: HashMap<Var, Const>,
     fuel: u32,
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(body: &'a Body, state: &[u8], message: &[u8]) -> Self {
-        let locals = body.locals.iter().map(|local| vec![0; local.size as usize]).collect();
+    pub(crate) fn new(body: &'a Body, state: &[u8], message: &[u8]) -> Self {
+        let locals = body.locals.iter().map(|local| vec![None; local.size as usize]).collect();
         Self {
             body,
             state: state.to_vec(),
             message: message.to_vec(),
             reply: vec![0; 256],
             locals,
+            instance: 3,
             regs: HashMap::new(),
             vars: HashMap::new(),
             fuel: 20_000,
         }
     }
 
-    pub(super) fn run(&mut self) -> End {
+    pub(crate) fn run(&mut self) -> End {
         let body = self.body;
         match self.block(&body.code) {
             Flow::End(end) => end,
@@ -63,31 +67,52 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn bytes(&mut self, place: &Place, len: u32) -> &mut [u8] {
-        let mut at = place.offset as usize;
-        for (index, stride) in &place.index {
-            at += self.value(*index).bits as usize * *stride as usize;
+    fn address(&self, place: &Place) -> usize {
+        let dynamic =
+            place.index.iter().map(|(index, stride)| self.value(*index).bits as usize * *stride as usize);
+        place.offset as usize + dynamic.sum::<usize>()
+    }
+
+    fn load(&self, place: &Place, ty: Scalar) -> Const {
+        let at = self.address(place);
+        let range = at..at + ty.bytes() as usize;
+        let mut bytes = [0; 8];
+        let used = &mut bytes[..ty.bytes() as usize];
+        match place.root {
+            Root::State => used.copy_from_slice(&self.state[range]),
+            Root::Message => used.copy_from_slice(&self.message[range]),
+            Root::Reply => used.copy_from_slice(&self.reply[range]),
+            Root::Local(local) => {
+                for (byte, stored) in used.iter_mut().zip(&self.locals[local.0 as usize][range]) {
+                    *byte = stored.unwrap_or_else(|| panic!("{place:?} is read before it is written"));
+                }
+            }
         }
-        let memory = match place.root {
-            Root::State => &mut self.state,
-            Root::Message => &mut self.message,
-            Root::Reply => &mut self.reply,
-            Root::Local(local) => &mut self.locals[local.0 as usize],
-        };
-        &mut memory[at..at + len as usize]
+        Const { ty, bits: u64::from_le_bytes(bytes) }
+    }
+
+    fn store(&mut self, place: &Place, value: Const) {
+        let at = self.address(place);
+        let bytes = &value.bits.to_le_bytes()[..value.ty.bytes() as usize];
+        let range = at..at + bytes.len();
+        match place.root {
+            Root::State => self.state[range].copy_from_slice(bytes),
+            Root::Message => panic!("the message is written"),
+            Root::Reply => self.reply[range].copy_from_slice(bytes),
+            Root::Local(local) => {
+                for (stored, byte) in self.locals[local.0 as usize][range].iter_mut().zip(bytes) {
+                    *stored = Some(*byte);
+                }
+            }
+        }
     }
 
     fn compute(&mut self, reg: Reg, expr: &Expr) -> Const {
         let ty = self.body.regs[reg.0 as usize].ty;
         match expr {
             Expr::Read(var) => self.vars[var],
-            Expr::Instance => Const::u32(3),
-            Expr::Load(place) => {
-                let bytes = self.bytes(place, ty.bytes());
-                let mut all = [0; 8];
-                all[..bytes.len()].copy_from_slice(bytes);
-                Const { ty, bits: u64::from_le_bytes(all) }
-            }
+            Expr::Instance => Const::u32(self.instance),
+            Expr::Load(place) => self.load(place, ty),
             expr => {
                 let mut expr = expr.clone();
                 crate::ir_visit::expr_operands_mut(&mut expr, &mut |operand| {
@@ -125,8 +150,7 @@ impl<'a> Machine<'a> {
             }
             Stmt::Store(place, operand) => {
                 let value = self.value(*operand);
-                let len = value.ty.bytes();
-                self.bytes(place, len).copy_from_slice(&value.bits.to_le_bytes()[..len as usize]);
+                self.store(place, value);
             }
             Stmt::If { condition, then, otherwise } => {
                 return self.block(if self.value(*condition).bits != 0 { then } else { otherwise });

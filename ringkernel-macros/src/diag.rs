@@ -1,7 +1,7 @@
 //! What went wrong in the user's source, where, and what to write instead.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
 
 /// One mistake.
 #[derive(Clone, Debug)]
@@ -11,7 +11,8 @@ pub struct Diagnostic {
     /// What is wrong and what to write instead.
     pub message: String,
     /// Whether rustc's own checks (types, borrows, names) will most likely report the same thing better. Such a diagnostic expands
-    /// to a constant that panics, which rustc evaluates only after its own checks have passed: one mistake stays one error.
+    /// to something that only a late lint objects to, and lints run when everything else has passed: one mistake stays one error. (A
+    /// constant that panics would not do: rustc evaluates constants whether or not other items have errors.)
     pub deferred: bool,
 }
 
@@ -30,7 +31,14 @@ impl Diagnostic {
     pub fn to_tokens(&self) -> TokenStream {
         let message = &self.message;
         if self.deferred {
-            quote_spanned! { self.span => const _: () = ::core::panic!(#message); }
+            // At the user's own span, or rustc would not lint what a macro wrote.
+            let name = Ident::new("NOT_COMPILED_FOR_DEVICES", self.span);
+            quote! {
+                const _: () = {
+                    #[deny(dead_code, reason = #message)]
+                    const #name: () = ();
+                };
+            }
         } else {
             quote_spanned! { self.span => ::core::compile_error! { #message } }
         }

@@ -3,7 +3,7 @@
 //! The pipeline, one folder a stage:
 //!
 //! 1. [`collect`]: the tokens of every definition an actor uses are brought to one place, a [`program::Program`].
-//! 2. `front`: parse, type, and lower it to an [`ir::Kernel`].
+//! 2. [`front`]: parse, type, and lower it to an [`ir::Kernel`].
 //! 3. [`passes`]: make that shorter and faster.
 //! 4. [`emit`]: print it as PTX and as WGSL.
 //! 5. [`expand`]: the Rust that goes around those texts: encode and decode, native dispatch, proxy, descriptor.
@@ -81,8 +81,8 @@ pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
 /// `fn name(&mut self, ctx: &mut RingContext, msg: Message) -> Reply`, or `&self` where the state does not change. Without a reply type
 /// the answer is `()`.
 #[proc_macro_attribute]
-pub fn handler(_args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::stray_handler(item.into()).into()
+pub fn handler(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::handler(args.into(), item.into()).into()
 }
 
 /// Lets handlers call a free function: its body travels to where they are compiled.
@@ -116,4 +116,10 @@ pub fn __carry(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn __emit(input: TokenStream) -> TokenStream {
     collect::carrier::emit_state(parse_macro_input!(input)).into()
+}
+/// The end of a chain of carriers: device code.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __kernel(input: TokenStream) -> TokenStream {
+    expand::kernel::build(parse_macro_input!(input)).into()
 }

@@ -10,7 +10,9 @@ use ringkernel_backends::kernel::KernelDescriptor;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A struct with handlers. Implemented by `#[ring_kernel]` on its impl.
@@ -55,36 +57,58 @@ pub trait Handles<M: RingMessage>: Actor {
 ///
 /// A future that is dropped cancels its request: while it waits for room the message is not sent; once handed over, its
 /// handler may run, and the reply is discarded.
-pub struct ActorRef<A: Actor> {
+pub struct ActorRef<A> {
     handle: KernelHandle,
     instance: u32,
     actor: PhantomData<fn() -> A>,
 }
 
-impl<A: Actor> Clone for ActorRef<A> {
+/// What [`ActorRef::ask`] and its kin return: a future of the reply.
+///
+/// It names nothing but the reply, so that asking for a message that the actor does not handle is one compile error and not one for each
+/// place the future passes through.
+#[must_use = "nothing is sent until the future is awaited"]
+pub struct Request<'a, R>(Pin<Box<dyn Future<Output = Result<R, RingKernelError>> + Send + 'a>>);
+
+impl<R> Future for Request<'_, R> {
+    type Output = Result<R, RingKernelError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl<R> fmt::Debug for Request<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
+impl<A> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
         Self { handle: self.handle.clone(), instance: self.instance, actor: PhantomData }
     }
 }
 
-impl<A: Actor> Deref for ActorRef<A> {
+impl<A> Deref for ActorRef<A> {
     type Target = KernelHandle;
     fn deref(&self) -> &KernelHandle {
         &self.handle
     }
 }
 
-impl<A: Actor> fmt::Debug for ActorRef<A> {
+impl<A> fmt::Debug for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorRef")
-            .field("actor", &A::NAME)
+            .field("actor", &self.handle.actor())
             .field("instance", &self.instance)
             .field("state", &self.handle.state())
             .finish()
     }
 }
 
-impl<A: Actor> ActorRef<A> {
+// Without `A: Actor`: where its impl half is missing, `launch` says so, and that is enough.
+impl<A> ActorRef<A> {
     pub(crate) fn new(handle: KernelHandle) -> Self {
         Self { handle, instance: 0, actor: PhantomData }
     }
@@ -107,13 +131,23 @@ impl<A: Actor> ActorRef<A> {
         self.handle.check_instance(instance)?;
         Ok(Self { instance, ..self.clone() })
     }
+}
 
+impl<A: Actor> ActorRef<A> {
     /// Sends a message and waits for the reply. While the queue is full, it waits for room first.
     ///
     /// # Errors
     /// [`HandlerFault`](RingKernelError::HandlerFault), [`Terminated`](RingKernelError::Terminated),
     /// [`DeviceLost`](RingKernelError::DeviceLost).
-    pub async fn ask<M: RingMessage>(&self, message: M) -> Result<A::Reply, RingKernelError>
+    pub fn ask<M: RingMessage>(&self, message: M) -> Request<'_, A::Reply>
+    where
+        A: Handles<M>,
+    {
+        Request(Box::pin(self.exchange(message)))
+    }
+
+    /// [`ask`](Self::ask) as a future of its own type: what the methods of proxies await, without an allocation.
+    pub(crate) async fn exchange<M: RingMessage>(&self, message: M) -> Result<A::Reply, RingKernelError>
     where
         A: Handles<M>,
     {
@@ -124,23 +158,21 @@ impl<A: Actor> ActorRef<A> {
     ///
     /// # Errors
     /// As `ask`, and [`Timeout`](RingKernelError::Timeout), which says whether the handler may still run.
-    pub async fn ask_timeout<M: RingMessage>(
-        &self,
-        message: M,
-        timeout: Duration,
-    ) -> Result<A::Reply, RingKernelError>
+    pub fn ask_timeout<M: RingMessage>(&self, message: M, timeout: Duration) -> Request<'_, A::Reply>
     where
         A: Handles<M>,
     {
-        let sent = AtomicBool::new(false);
-        match within(timeout, self.request(message, &sent)).await {
-            Some(reply) => reply,
-            None => {
-                // Relaxed: the future that stored it ran on this task.
-                let may_have_run = sent.load(Ordering::Relaxed);
-                Err(RingKernelError::Timeout { id: self.id(), after: timeout, may_have_run })
+        Request(Box::pin(async move {
+            let sent = AtomicBool::new(false);
+            match within(timeout, self.request(message, &sent)).await {
+                Some(reply) => reply,
+                None => {
+                    // Relaxed: the future that stored it ran on this task.
+                    let may_have_run = sent.load(Ordering::Relaxed);
+                    Err(RingKernelError::Timeout { id: self.id(), after: timeout, may_have_run })
+                }
             }
-        }
+        }))
     }
 
     async fn request<M: RingMessage>(
@@ -170,7 +202,7 @@ impl<A: Actor> ActorRef<A> {
     {
         let live = self.handle.live();
         let Ok(mut ticket) = live.try_open(Owner::Asker, self.instance, false) else {
-            return block_on(self.ask(message));
+            return block_on(self.exchange(message));
         };
         live.check_open()?;
         if live.try_push(self.instance, ticket.correlation(), &message).is_err() {
@@ -188,11 +220,11 @@ impl<A: Actor> ActorRef<A> {
     ///
     /// # Errors
     /// [`Terminated`](RingKernelError::Terminated), [`DeviceLost`](RingKernelError::DeviceLost).
-    pub async fn tell<M: RingMessage>(&self, message: M) -> Result<(), RingKernelError>
+    pub fn tell<M: RingMessage>(&self, message: M) -> Request<'_, ()>
     where
         A: Handles<M>,
     {
-        self.handle.live().push(self.instance, Correlation::NONE, message).await
+        Request(Box::pin(self.handle.live().push(self.instance, Correlation::NONE, message)))
     }
 
     /// [`tell`](Self::tell), but never waits: where it cannot send, it gives the message back.

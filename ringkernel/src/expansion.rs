@@ -1,8 +1,9 @@
 //! The ordinary half of what the macros expand to: code that a macro need not write out each time.
 
-use crate::{DeviceType, RingMessage};
+use crate::{ActorRef, DeviceType, Handles, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{FaultKind, tag};
 use ringkernel_backends::kernel::{MessageInfo, Needs, Site};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// How a type is made up: names, fields and lengths, and nothing of where it stands.
@@ -106,24 +107,69 @@ impl<const N: usize> FieldLayout<N> {
     }
 }
 
-/// Runs a handler on a message's bytes and encodes what it answers: the reply's tag and its length.
-///
-/// # Errors
-/// [`FaultKind::Malformed`] when the bytes are not an `M`.
-pub fn answer<M: RingMessage, R: RingMessage>(
-    payload: &[u8],
-    reply: &mut [u8],
-    handler: impl FnOnce(M) -> R,
-) -> Result<(u32, u32), FaultKind> {
-    let message = M::decode(payload).map_err(|_| FaultKind::Malformed)?;
-    handler(message).encode(reply);
-    Ok((R::TAG, R::SIZE))
+/// A handler of the actor `A`, by what it takes and what it answers.
+pub struct Exchange<A, M, R>(PhantomData<fn(A, M) -> R>);
+
+impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R> {
+    /// The message's tag.
+    pub const TAG: u32 = M::TAG;
+    /// What the runtime knows of the message.
+    pub const MESSAGE: MessageInfo = MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE };
+    /// What the runtime knows of the reply.
+    pub const REPLY: MessageInfo = MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE };
+
+    /// Runs the handler on a message's bytes and encodes what it answers: the reply's tag and its length.
+    ///
+    /// # Errors
+    /// [`FaultKind::Malformed`] when the bytes are not an `M`.
+    pub fn answer(
+        payload: &[u8],
+        reply: &mut [u8],
+        handler: impl FnOnce(M) -> R,
+    ) -> Result<(u32, u32), FaultKind> {
+        let message = M::decode(payload).map_err(|_| FaultKind::Malformed)?;
+        handler(message).encode(reply);
+        Ok((R::TAG, R::SIZE))
+    }
+
+    /// Asks a launched actor.
+    ///
+    /// # Errors
+    /// As [`ActorRef::ask`].
+    pub async fn ask(actor: &ActorRef<A>, message: M) -> Result<R, RingKernelError> {
+        actor.exchange(message).await
+    }
 }
 
-/// What the runtime knows of a message.
-pub const fn message_info<M: RingMessage>() -> MessageInfo {
-    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE }
+/// Stands in for what [`Exchange`] lacks where `M` or `R` is no message. The expansion that names it here also implements [`Handles`] for
+/// them, which does not compile then: so rustc says it once, and none of this ever runs.
+pub trait NoExchange<A, M, R>: Sized {
+    /// No tag.
+    const TAG: u32 = 0;
+    /// No message.
+    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0 };
+    /// No reply.
+    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0 };
+
+    /// Does not run.
+    ///
+    /// # Errors
+    /// Always.
+    fn answer(
+        _payload: &[u8],
+        _reply: &mut [u8],
+        _handler: impl FnOnce(M) -> R,
+    ) -> Result<(u32, u32), FaultKind> {
+        Err(FaultKind::UnknownMessage)
+    }
+
+    /// Does not run.
+    fn ask(_actor: &ActorRef<A>, _message: M) -> std::future::Pending<Result<R, RingKernelError>> {
+        std::future::pending()
+    }
 }
+
+impl<A, M, R> NoExchange<A, M, R> for Exchange<A, M, R> {}
 
 /// What the compiler made of an actor's handlers.
 #[derive(Clone, Copy, Debug)]
@@ -158,20 +204,6 @@ pub trait ActorState: DeviceType {}
 
 /// Fails to compile with an explanation where the struct half is missing.
 pub const fn assert_actor_state<A: ActorState>() {}
-
-/// The impl half of an actor.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no handlers",
-    label = "this kernel's impl has no `#[ring_kernel]`",
-    note = "put `#[ring_kernel]` on `impl {Self}`, and `#[handler]` on the methods that answer messages"
-)]
-pub trait ActorHandlers {}
-
-/// Fails to compile with an explanation where the impl half is missing.
-pub const fn assert_actor_handlers<A: ActorHandlers>() {}
-
-/// Fails to compile with an explanation where a handler's message, or its answer, has no derive.
-pub const fn assert_message<M: RingMessage>() {}
 
 #[cfg(test)]
 mod tests {

@@ -2,19 +2,21 @@
 
 pub use crate::actor::{Actor, ActorRef, Handles};
 pub use crate::expansion::{
-    ActorHandlers, ActorState, Definition, DeviceCode, FieldLayout, NotCompiled, answer,
-    assert_actor_handlers, assert_actor_state, assert_message, message_info,
+    ActorState, Definition, DeviceCode, Exchange, FieldLayout, NoExchange, NotCompiled, assert_actor_state,
 };
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;
 pub use crate::runtime::launch;
-pub use crate::{DecodeError, DeviceType, RingContext, RingMessage};
+pub use crate::{
+    ControlBlock, DecodeError, DeviceType, LaunchOptions, RingContext, RingKernel, RingKernelError,
+    RingMessage,
+};
 pub use inventory;
 pub use ringkernel_backends::abi::FaultKind;
 pub use ringkernel_backends::kernel::{
     DeviceError, Group, HandlerInfo, KernelDescriptor, MessageInfo, NativeShard, NativeShardSpec, Needs, Site,
 };
-pub use ringkernel_macros::{__ActorState, __carry, __emit};
+pub use ringkernel_macros::{__ActorState, __carry, __emit, __kernel};
 
 use std::marker::PhantomData;
 

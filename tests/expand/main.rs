@@ -2,5 +2,6 @@
 
 #![deny(warnings, missing_docs, unreachable_pub)]
 
+mod actors;
 mod carriers;
 mod wire;

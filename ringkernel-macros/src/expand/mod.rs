@@ -11,9 +11,11 @@
 //!
 //! A mistake is reported once: an expansion with errors still emits what others rely on.
 
+pub mod actor;
 pub mod attr;
 pub mod device_type;
 pub mod items;
+pub mod kernel;
 pub mod state;
 pub mod valid;
 
@@ -26,6 +28,7 @@ use syn::spanned::Spanned;
 /// `#[ring_kernel]` on whatever it stands on.
 pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
     let (span, message) = match syn::parse2::<Item>(item.clone()) {
+        Ok(Item::Impl(parsed)) => return actor::attribute(args, parsed),
         Ok(Item::Struct(parsed)) => return state::attribute(args, &parsed),
         Ok(Item::Enum(parsed)) => (
             parsed.enum_token.span(),
@@ -40,15 +43,27 @@ pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
     with_error(&Diagnostic::new(span, message), &item)
 }
 
-/// `#[handler]` that no `#[ring_kernel]` took off.
-pub fn stray_handler(item: TokenStream) -> TokenStream {
-    let span = match syn::parse2::<syn::ImplItemFn>(item.clone()) {
-        Ok(method) => method.sig.ident.span(),
-        Err(_) => item.span(),
-    };
+/// What `#[ring_kernel]` leaves in the arguments of each `#[handler]` of its impl.
+///
+/// The attribute stays there and does nothing, so that `use ringkernel::handler` is a use that is used.
+pub const SEEN: &str = "__in_ring_kernel";
+
+/// `#[handler]`: by itself it has nothing to do, and without a `#[ring_kernel]` around it that is a mistake.
+pub fn handler(args: TokenStream, item: TokenStream) -> TokenStream {
+    if args.to_string() == SEEN {
+        return item;
+    }
     let message =
         "`#[handler]` marks a method inside a `#[ring_kernel] impl`: put `#[ring_kernel]` on the impl";
-    with_error(&Diagnostic::new(span, message), &item)
+    match syn::parse2::<syn::ImplItemFn>(item.clone()) {
+        // If only this half lacks the attribute, the other reports it, and one error is enough.
+        Ok(mut method) => {
+            let report = Diagnostic::deferred(method.sig.ident.span(), message).to_tokens();
+            method.block.stmts.insert(0, syn::parse_quote!(#report));
+            quote!(#method)
+        }
+        Err(_) => with_error(&Diagnostic::new(item.span(), message), &item),
+    }
 }
 
 fn with_error(error: &Diagnostic, item: &TokenStream) -> TokenStream {

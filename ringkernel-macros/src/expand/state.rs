@@ -85,7 +85,7 @@ fn proxy(name: &Ident, vis: &Visibility, id: &LitStr) -> TokenStream {
         #[automatically_derived]
         impl ::ringkernel::__private::ActorState for #name {}
 
-        #[allow(unreachable_pub)]
+        #[allow(dead_code, unreachable_pub)]
         impl #name {
             #[doc = #id_doc]
             pub const ID: &'static ::core::primitive::str = #id;
@@ -104,11 +104,12 @@ fn proxy(name: &Ident, vis: &Visibility, id: &LitStr) -> TokenStream {
         }
 
         #[doc = #proxy_doc]
+        #[allow(dead_code)]
         #vis struct #proxy {
             inner: ::ringkernel::__private::ActorRef<#name>,
         }
 
-        #[allow(unreachable_pub)]
+        #[allow(dead_code, unreachable_pub)]
         impl #proxy {
             #[doc = #at_doc]
             ///

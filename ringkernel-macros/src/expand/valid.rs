@@ -14,7 +14,7 @@ use syn::{
 
 /// A method marked `#[handler]`.
 pub struct Handler {
-    /// The method, without our attribute.
+    /// The method, without the attribute.
     pub item: ImplItemFn,
     /// What it takes.
     pub message: Type,
@@ -26,7 +26,7 @@ pub struct Handler {
 pub struct ActorImpl {
     /// The actor's type as written.
     pub path: Path,
-    /// The impl without our attributes: what stays in the user's program.
+    /// What stays in the user's program: the impl, each `#[handler]` marked as seen.
     pub cleaned: ItemImpl,
     /// The handlers whose signatures are in order.
     pub handlers: Vec<Handler>,
@@ -74,16 +74,17 @@ pub fn read(item: ItemImpl) -> (ActorImpl, Vec<Diagnostic>) {
     for item in &mut cleaned.items {
         match item {
             ImplItem::Fn(method) => {
-                let Some(attr) = take_handler(&mut method.attrs) else {
-                    methods.push(method.clone());
+                let mut bare = method.clone();
+                let Some(attr) = take_handler(&mut bare.attrs, &mut method.attrs) else {
+                    methods.push(bare);
                     continue;
                 };
                 marked += 1;
                 let before = errors.len();
-                check_attrs(&attr, method, &mut errors);
-                let signature = check_signature(&method.sig, &mut errors);
+                check_attrs(&attr, &bare, &mut errors);
+                let signature = check_signature(&bare.sig, &mut errors);
                 if let (Some((message, reply)), true) = (signature, errors.len() == before) {
-                    handlers.push(Handler { item: method.clone(), message, reply });
+                    handlers.push(Handler { item: bare, message, reply });
                 }
             }
             ImplItem::Const(constant) => {
@@ -111,12 +112,15 @@ pub fn read(item: ItemImpl) -> (ActorImpl, Vec<Diagnostic>) {
     (ActorImpl { path, cleaned, handlers, methods, consts }, errors)
 }
 
-/// Removes `#[handler]` and returns it.
-fn take_handler(attrs: &mut Vec<Attribute>) -> Option<Attribute> {
-    let at = attrs
+/// Takes `#[handler]` off the copy that is compiled, and returns it. On the method that stays in the program it is marked as seen.
+fn take_handler(bare: &mut Vec<Attribute>, kept: &mut [Attribute]) -> Option<Attribute> {
+    let at = bare
         .iter()
         .position(|attr| attr.path().segments.last().is_some_and(|segment| segment.ident == "handler"))?;
-    Some(attrs.remove(at))
+    let attr = bare.remove(at);
+    let (path, seen) = (attr.path(), Ident::new(super::SEEN, attr.span()));
+    kept[at].meta = parse_quote!(#path(#seen));
+    Some(attr)
 }
 
 /// Methods of proxies, which a handler of the same name would hide or be hidden by.
@@ -355,7 +359,11 @@ mod tests {
         assert!(errors.is_empty());
         assert_eq!(actor.name(), "Account");
         assert_eq!((actor.handlers.len(), actor.methods.len(), actor.consts.len()), (2, 1, 1));
-        assert!(!actor.cleaned.to_token_stream().to_string().contains("handler"));
+        assert_eq!(
+            actor.cleaned.to_token_stream().to_string().matches("handler (__in_ring_kernel)").count(),
+            2
+        );
+        assert!(actor.handlers.iter().all(|handler| handler.item.attrs.is_empty()));
         assert_eq!(actor.handlers[1].reply, parse_quote!(()));
     }
 

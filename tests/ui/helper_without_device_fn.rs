@@ -1,0 +1,23 @@
+use ringkernel::{RingContext, handler, ring_kernel};
+
+const LIMIT: i64 = 100;
+
+fn capped(cents: i64) -> i64 {
+    cents.min(LIMIT)
+}
+
+#[ring_kernel(id = "account")]
+struct Account {
+    cents: i64,
+}
+
+#[ring_kernel]
+impl Account {
+    #[handler]
+    fn deposit(&mut self, _ctx: &mut RingContext, cents: i64) -> i64 {
+        self.cents += capped(cents);
+        self.cents
+    }
+}
+
+fn main() {}

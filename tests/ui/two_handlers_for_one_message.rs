@@ -1,0 +1,26 @@
+use ringkernel::{RingContext, RingMessage, handler, ring_kernel};
+
+#[derive(RingMessage)]
+struct Deposit {
+    cents: i64,
+}
+
+#[ring_kernel(id = "account")]
+struct Account {
+    cents: i64,
+}
+
+#[ring_kernel]
+impl Account {
+    #[handler]
+    fn deposit(&mut self, _ctx: &mut RingContext, msg: Deposit) {
+        self.cents += msg.cents;
+    }
+
+    #[handler]
+    fn pay_in(&mut self, _ctx: &mut RingContext, msg: Deposit) {
+        self.cents += msg.cents;
+    }
+}
+
+fn main() {}

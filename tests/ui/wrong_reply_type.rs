@@ -1,0 +1,22 @@
+use ringkernel::{RingContext, RingMessage, handler, ring_kernel};
+
+#[derive(RingMessage)]
+struct Balance {
+    cents: i64,
+}
+
+#[ring_kernel(id = "account")]
+struct Account {
+    cents: i64,
+}
+
+#[ring_kernel]
+impl Account {
+    #[handler]
+    fn deposit(&mut self, _ctx: &mut RingContext, cents: i64) -> Balance {
+        self.cents += cents;
+        self.cents
+    }
+}
+
+fn main() {}

@@ -1,13 +1,14 @@
 //! PTX: one `.func` a handler, and `ringkernel_dispatch` over them.
 //!
 //! [`table`] says which instructions an operation is; [`stmt`] prints statements; [`place`] prints memory; [`fault`] the
-//! out-of-line exits; [`fmod`] the one function that no instruction computes. Every instruction used exists in PTX 6.0 on sm_70, the
+//! out-of-line exits; [`divide`] and [`fmod`] what no instruction computes (well). Every instruction used exists in PTX 6.0 on sm_70, the
 //! floor of the framework, so that is what the text declares; the first one that needs more brings a table of what needs what.
 //!
 //! Registers are untyped (`.b32`, `.b64`, `.pred`): instructions carry the types. Integers of 8 and 16 bits live in `.b32`
 //! registers, always sign- or zero-extended to all 32 bits, which is what [`table::normalise`] restores after arithmetic.
 //! `%w`, `%l` and `%q` are scratch registers of 32 bits, 64 bits and one, dead from one IR statement to the next.
 
+mod divide;
 mod fault;
 mod fmod;
 mod place;

@@ -3,7 +3,7 @@
 //! Every branch out of the straight path is taken on a *positive* predicate: a loop whose exit is `@p bra` is unrolled by ptxas, one whose
 //! exit is `@!p bra` is not. So a comparison whose only use is to branch around code is printed as its opposite.
 
-use super::{Writer, names, result, table};
+use super::{Writer, divide, names, result, table};
 use crate::ir::{BinOp, Body, Expr, Label, Operand, Reg, Scalar, Stmt};
 use crate::ir_visit;
 use std::collections::HashSet;
@@ -175,6 +175,11 @@ impl Writer<'_> {
         let ty = self.body.regs[reg.0 as usize].ty;
         let d = self.reg(reg);
         let of = |operand: &Operand| self.body.type_of(*operand);
+        if let Expr::Binary(op @ (BinOp::Div | BinOp::Rem), a, Operand::Const(c)) = expr
+            && let Some(template) = divide::by_constant(*op, *c)
+        {
+            return self.fill(&template, &d, &[*a]);
+        }
         let (template, operands) = match expr {
             Expr::Copy(a) => return self.copy(&d, *a),
             Expr::Read(var) => {

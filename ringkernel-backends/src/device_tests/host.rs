@@ -60,13 +60,15 @@ impl Reply {
 pub(crate) struct Host {
     pub(crate) kernel: Arc<dyn Kernel>,
     consumers: Vec<Consumer>,
+    words: Vec<u32>,
 }
 
 impl Host {
     pub(crate) fn launch(device: &dyn Device, spec: LaunchSpec) -> Self {
         let kernel = device.launch(spec).unwrap();
         let consumers = kernel.ports().iter().map(|port| port.replies.consumer()).collect();
-        Self { kernel, consumers }
+        let most = kernel.ports().iter().map(|port| port.replies.shape().payload_words()).max();
+        Self { kernel, consumers, words: vec![0; most.unwrap_or(0)] }
     }
 
     pub(crate) fn shard_of(&self, instance: u32) -> usize {
@@ -102,11 +104,10 @@ impl Host {
 
     /// A reply, if one is there now.
     pub(crate) fn poll(&mut self) -> Option<Reply> {
-        let mut words = vec![0; 1 << 16];
         for (port, consumer) in self.kernel.ports().iter().zip(&mut self.consumers) {
-            if let Some(header) = consumer.pop(&port.replies, &mut words) {
+            if let Some(header) = consumer.pop(&port.replies, &mut self.words) {
                 consumer.publish(&port.replies);
-                words.truncate(header.words as usize);
+                let words = self.words[..header.words as usize].to_vec();
                 let Header { tag, instance, correlation, .. } = header;
                 return Some(Reply { tag, instance, correlation, words });
             }

@@ -10,6 +10,13 @@
 //! what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says). `msl.rs` shows WGSL as
 //! Metal would see it.
 //!
+//! What the live blocks say: the device counts messages and errors itself, in a copy of the two blocks' words that comes back
+//! with every dispatch; times are the host's clock around the dispatch, so each message of a batch is charged the whole of it.
+//!
+//! Some drivers ration the loop iterations of an invocation (llvmpipe does, at 65,535). Where the probe finds that, handlers that
+//! loop get an invocation for every message, and one that needs more than the ration faults with
+//! [`LoopCutShort`](crate::abi::FaultKind::LoopCutShort) instead of answering with half a loop.
+//!
 //! Adapters: the fastest kind present is taken; `RINGKERNEL_WGPU_ADAPTER` set to part of an adapter's name overrides that.
 
 mod batch;

@@ -6,6 +6,7 @@
 mod algebra;
 mod bounds;
 mod dead;
+mod memory;
 mod promote;
 mod scoped;
 mod simplify;
@@ -19,10 +20,11 @@ use crate::ir::Kernel;
 pub(crate) fn run(kernel: &mut Kernel) {
     for handler in &mut kernel.handlers {
         let body = &mut handler.body;
-        promote::run(body);
-        // What one round finds (a branch that is never taken) lets the next find more; two or three are enough in practice.
+        // What one round finds (a branch that is never taken, an index that is constant) lets the next find more; two or three are
+        // enough in practice.
         for _ in 0..4 {
             let before = body.code.clone();
+            promote::run(body);
             simplify::run(body);
             dead::run(body);
             if body.code == before {

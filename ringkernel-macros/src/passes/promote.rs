@@ -27,7 +27,7 @@ pub(super) fn run(body: &mut Body) {
 }
 
 /// Moves constant indices into the offset.
-fn settle(place: &mut Place) {
+pub(super) fn settle(place: &mut Place) {
     let mut offset = place.offset;
     place.index.retain(|(operand, stride)| match operand {
         Operand::Const(c) => {

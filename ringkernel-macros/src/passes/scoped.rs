@@ -34,6 +34,12 @@ impl<K: Clone + Eq + Hash, V> Scoped<K, V> {
         }
     }
 
+    /// Removes every key that the test picks.
+    pub(super) fn remove_where(&mut self, test: impl Fn(&K) -> bool) {
+        let keys: Vec<K> = self.map.keys().filter(|key| test(key)).cloned().collect();
+        keys.into_iter().for_each(|key| self.remove(key));
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark(self.log.len())
     }

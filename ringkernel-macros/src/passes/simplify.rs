@@ -1,4 +1,4 @@
-//! Constants and copies are propagated, values computed twice are computed once, branches and checks whose outcome is known go.
+//! Constants and copies are propagated, values computed or loaded twice are so once, branches and checks whose outcome is known go.
 //!
 //! Why: lowering is simple because it may be wasteful: every `let` is a copy, every `&&` a variable, every index a check, every inlined
 //! function a block. One walk in evaluation order, with what is known at each point, takes that out again. (ptxas folds constants but keeps
@@ -9,10 +9,12 @@
 
 use super::algebra;
 use super::bounds::{Bounds, Range};
+use super::memory::Memory;
+use super::promote::settle;
 use super::scoped::Scoped;
 use crate::ir::{Body, Const, Expr, Label, Operand, Reg, Scalar, Stmt, UnOp, Var};
 use crate::ir_visit::{self, diverges};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 pub(super) fn run(body: &mut Body) {
     let code = std::mem::take(&mut body.code);
@@ -20,6 +22,7 @@ pub(super) fn run(body: &mut Body) {
         body,
         values: Scoped::new(),
         vars: Scoped::new(),
+        memory: Memory::new(),
         computed: Scoped::new(),
         bounds: Bounds::new(),
         defined: HashMap::new(),
@@ -60,20 +63,13 @@ struct Walk<'a> {
     values: Scoped<Reg, Operand>,
     /// What a variable holds here.
     vars: Scoped<Var, Operand>,
+    /// What places hold here.
+    memory: Memory,
     /// Registers that already hold an expression's value, by its text.
     computed: Scoped<String, Reg>,
     bounds: Bounds,
     /// How registers got their values. Never out of date, since they are assigned once.
     defined: HashMap<Reg, Expr>,
-}
-
-/// The variables that the code sets.
-fn sets(code: &[Stmt], into: &mut HashSet<Var>) {
-    ir_visit::statements(code, &mut |statement| {
-        if let Stmt::Set(var, _) = statement {
-            into.insert(*var);
-        }
-    });
 }
 
 fn breaks(code: &[Stmt], label: Label) -> bool {
@@ -117,16 +113,24 @@ impl Walk<'_> {
     /// Runs `f` and forgets what it learnt.
     fn scope<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
         let marks = (self.values.mark(), self.vars.mark(), self.computed.mark(), self.bounds.mark());
+        let memory = self.memory.mark();
         let out = f(self);
         self.values.rewind(marks.0);
         self.vars.rewind(marks.1);
         self.computed.rewind(marks.2);
         self.bounds.rewind(marks.3);
+        self.memory.rewind(memory);
         out
     }
 
-    fn forget(&mut self, vars: HashSet<Var>) {
-        vars.into_iter().for_each(|var| self.vars.remove(var));
+    /// Forgets what this code may change.
+    fn forget(&mut self, code: &[Stmt]) {
+        ir_visit::statements(code, &mut |statement| {
+            if let Stmt::Set(var, _) = statement {
+                self.vars.remove(*var);
+            }
+        });
+        self.memory.forget(code);
     }
 
     /// From here on, the register has this value: a branch or a check has seen to it.
@@ -177,10 +181,8 @@ impl Walk<'_> {
                     }
                 }
                 Stmt::Loop { label, body, step } => {
-                    let mut changed = HashSet::new();
-                    sets(&body, &mut changed);
-                    sets(&step, &mut changed);
-                    self.forget(changed);
+                    self.forget(&body);
+                    self.forget(&step);
                     let body = self.scope(|walk| walk.block(body));
                     let step = self.scope(|walk| walk.block(step));
                     let ends = !breaks(&body, label);
@@ -194,10 +196,8 @@ impl Walk<'_> {
                         plain.into_iter().rev().for_each(|statement| queue.push_front(statement));
                         continue;
                     }
-                    let mut changed = HashSet::new();
-                    sets(&body, &mut changed);
                     let body = self.scope(|walk| walk.block(body));
-                    self.forget(changed);
+                    self.forget(&body);
                     out.push(Stmt::Block { label, body });
                 }
                 Stmt::Check { failed: Operand::Const(c), kind, site } => {
@@ -214,14 +214,24 @@ impl Walk<'_> {
                     out.push(statement);
                     return out;
                 }
-                Stmt::Store(..) | Stmt::Source { .. } => out.push(statement),
+                Stmt::Store(mut place, value) => {
+                    settle(&mut place);
+                    if self.memory.at(&place) != Some(value) {
+                        self.memory.stored(&place, value);
+                        out.push(Stmt::Store(place, value));
+                    }
+                }
+                Stmt::Source { .. } => out.push(statement),
             }
         }
         out
     }
 
-    fn define(&mut self, reg: Reg, expr: Expr, out: &mut Vec<Stmt>) {
+    fn define(&mut self, reg: Reg, mut expr: Expr, out: &mut Vec<Stmt>) {
         let ty = self.body.regs[reg.0 as usize].ty;
+        if let Expr::Load(place) = &mut expr {
+            settle(place);
+        }
         let known = Known { body: self.body, bounds: &self.bounds, defined: &self.defined };
         let expr = algebra::simplify(expr, ty, &known);
         match &expr {
@@ -230,7 +240,10 @@ impl Walk<'_> {
                 Some(value) => return self.alias(reg, *value),
                 None => self.vars.insert(*var, Operand::Reg(reg)),
             },
-            Expr::Load(_) => {}
+            Expr::Load(place) => match self.memory.at(place) {
+                Some(value) => return self.alias(reg, value),
+                None => self.memory.loaded(place, Operand::Reg(reg)),
+            },
             expr => {
                 let text = format!("{ty:?} {expr:?}");
                 if let Some(first) = self.computed.get(&text) {
@@ -281,14 +294,12 @@ impl Walk<'_> {
             return false;
         }
         let ends = (diverges(&then), diverges(&otherwise));
-        let mut changed = HashSet::new();
         if !ends.0 {
-            sets(&then, &mut changed);
+            self.forget(&then);
         }
         if !ends.1 {
-            sets(&otherwise, &mut changed);
+            self.forget(&otherwise);
         }
-        self.forget(changed);
         out.push(Stmt::If { condition, then, otherwise });
         match ends {
             (true, true) => return true,

@@ -1,12 +1,12 @@
 //! Before and after, by eye and by machine.
 
 mod random;
-use crate::ir_interp as run;
 
 use crate::emit::testing::{self, Build, constant, golden, place};
 use crate::emit::{ptx, wgsl};
 use crate::ir::*;
-use crate::{ir_print, passes};
+use crate::ir_interp::Machine;
+use crate::{ir_print, ir_verify, passes};
 use random::Random;
 use ringkernel_backends::abi::FaultKind;
 
@@ -128,6 +128,7 @@ fn random_handlers_do_the_same_before_and_after() {
         let before = random::body(&mut random);
         let kernel = passed(before.clone());
         let after = &kernel.handlers[0].body;
+        assert_eq!(ir_verify::verify(after), Vec::<String>::new(), "{}", ir_print::body(after));
         for _ in 0..3 {
             let mut bytes = || {
                 let mut bytes: Vec<u8> =
@@ -138,8 +139,8 @@ fn random_handlers_do_the_same_before_and_after() {
                 bytes
             };
             let (state, message) = (bytes(), bytes());
-            let mut one = run::Machine::new(&before, &state, &message);
-            let mut two = run::Machine::new(after, &state, &message);
+            let mut one = Machine::new(&before, &state, &message);
+            let mut two = Machine::new(after, &state, &message);
             let (a, b) = (one.run(), two.run());
             *ends.entry(format!("{a:?}")).or_insert(0) += 1;
             let same = a == b && one.state == two.state && one.reply == two.reply;

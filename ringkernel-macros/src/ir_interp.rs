@@ -4,7 +4,6 @@
 use crate::ir::*;
 use crate::ir_eval;
 use ringkernel_backends::abi::FaultKind;
-use std::collections::HashMap;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +30,8 @@ pub(crate) struct Machine<'a> {
     /// `None` where nothing has been written.
     locals: Vec<Vec<Option<u8>>>,
     instance: u32,
-    regs: HashMap<Reg, Const>,
-    vars: HashMap<Var, Const>,
+    regs: Vec<Option<Const>>,
+    vars: Vec<Option<Const>>,
     fuel: u32,
 }
 
@@ -46,8 +45,8 @@ impl<'a> Machine<'a> {
             reply: vec![0; 256],
             locals,
             instance: 3,
-            regs: HashMap::new(),
-            vars: HashMap::new(),
+            regs: vec![None; body.regs.len()],
+            vars: vec![None; body.vars.len()],
             fuel: 20_000,
         }
     }
@@ -63,7 +62,9 @@ impl<'a> Machine<'a> {
     fn value(&self, operand: Operand) -> Const {
         match operand {
             Operand::Const(c) => c,
-            Operand::Reg(reg) => self.regs[&reg],
+            Operand::Reg(reg) => {
+                self.regs[reg.0 as usize].unwrap_or_else(|| panic!("{reg:?} is read before it is assigned"))
+            }
         }
     }
 
@@ -110,7 +111,9 @@ impl<'a> Machine<'a> {
     fn compute(&mut self, reg: Reg, expr: &Expr) -> Const {
         let ty = self.body.regs[reg.0 as usize].ty;
         match expr {
-            Expr::Read(var) => self.vars[var],
+            Expr::Read(var) => {
+                self.vars[var.0 as usize].unwrap_or_else(|| panic!("{var:?} is read before it is written"))
+            }
             Expr::Instance => Const::u32(self.instance),
             Expr::Load(place) => self.load(place, ty),
             expr => {
@@ -141,12 +144,12 @@ impl<'a> Machine<'a> {
             Stmt::Let(reg, expr) => {
                 let value = self.compute(*reg, expr);
                 assert_eq!(value.ty, self.body.regs[reg.0 as usize].ty, "{reg:?} = {expr:?}");
-                self.regs.insert(*reg, value);
+                self.regs[reg.0 as usize] = Some(value);
             }
             Stmt::Set(var, operand) => {
                 let value = self.value(*operand);
                 assert_eq!(value.ty, self.body.vars[var.0 as usize].ty);
-                self.vars.insert(*var, value);
+                self.vars[var.0 as usize] = Some(value);
             }
             Stmt::Store(place, operand) => {
                 let value = self.value(*operand);

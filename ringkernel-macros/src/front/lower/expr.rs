@@ -35,7 +35,7 @@ impl Lower<'_, '_> {
                     self.check_with(failed, FaultKind::Panic, expr.span, message);
                 }
             }
-            Kind::Assign(place, value) => self.assign(place.as_deref(), value, expr.span),
+            Kind::Assign(place, value) => self.assign(place, value, expr.span),
             Kind::AssignOp(op, place, value) => {
                 let amount = self.ty(&value.ty);
                 let value = self.operand(value);
@@ -428,35 +428,47 @@ impl Lower<'_, '_> {
         self.check(failed, FaultKind::IndexOutOfBounds, span);
     }
 
-    fn assign(&mut self, place: Option<&Expr>, value: &Expr, span: Span) {
-        let Some(place) = place else {
-            self.eval(value, &Dest::Ignore);
-            return;
-        };
+    fn assign(&mut self, place: &Expr, value: &Expr, span: Span) {
         let ty = self.ty(&place.ty);
+        if let Kind::Underscore = place.kind {
+            return self.eval(value, &Dest::Ignore);
+        }
         if ty.prim().is_some() {
             let value = self.operand(value);
             let target = self.target(place);
             return self.store(&target, &ty, Value::Scalar(value), span);
         }
         let mut result = self.value(value);
-        if let Kind::Aggregate { fields, base: None } = &place.kind {
+        if place.writes() || matches!(place.kind, Kind::Aggregate { .. }) {
             // `(a, b) = (b, a)`: the right side is complete before anything is written.
             result = self.own(result, &ty);
-            for (i, part) in fields {
-                let part_ty = self.ty(&part.ty);
-                let from = self.project(&Target::Value(result.clone()), &ty, *i);
-                let value = self.load(&from, &part_ty);
-                let target = self.target(part);
-                self.store(&target, &part_ty, value, span);
+        }
+        self.assign_value(place, &Target::Value(result), span);
+    }
+
+    /// Assigns to a place, or to each of several.
+    fn assign_value(&mut self, place: &Expr, from: &Target, span: Span) {
+        let ty = self.ty(&place.ty);
+        match &place.kind {
+            Kind::Underscore => {}
+            Kind::Aggregate { fields, base: None } => {
+                for (i, part) in fields {
+                    let from = match &ty {
+                        Ty::Array(element, _) => {
+                            let index = self.int(self.index, *i as i128);
+                            self.element(from, element, index)
+                        }
+                        _ => self.project(from, &ty, *i),
+                    };
+                    self.assign_value(part, &from, span);
+                }
             }
-            return;
+            _ => {
+                let value = self.load(from, &ty);
+                let target = self.target(place);
+                self.store(&target, &ty, value, span);
+            }
         }
-        if place.writes() {
-            result = self.own(result, &ty);
-        }
-        let target = self.target(place);
-        self.store(&target, &ty, result, span);
     }
 
     fn swap(&mut self, left: &Expr, right: &Expr) {

@@ -1,4 +1,8 @@
 //! Tests of the front end: handlers that are both compiled by rustc and run as IR ([`harness`]), and the messages for what cannot be compiled.
 
+mod casts;
+mod control;
 mod harness;
+mod memory;
+mod methods;
 mod numbers;

@@ -418,11 +418,7 @@ impl<'e, 'p> Checker<'e, 'p> {
     }
 
     fn assign(&mut self, place: &ast::Expr, value: &ast::Expr, span: Span) -> (Ty, Kind) {
-        if matches!(place.kind, ExprKind::Underscore) {
-            let value = self.expr(value, &Expect::Nothing);
-            return (Ty::unit(), Kind::Assign(None, Box::new(value)));
-        }
-        let place = self.expr(place, &Expect::Nothing);
+        let place = self.assignee(place);
         let value = self.expr_of(value, &place.ty.clone());
         if let Ty::Ref(..) = self.shallow(&place.ty) {
             self.env.error(
@@ -430,7 +426,30 @@ impl<'e, 'p> Checker<'e, 'p> {
                 "a reference that changes cannot run on a device yet; bind each with its own `let`, or use an index",
             );
         }
-        (Ty::unit(), Kind::Assign(Some(Box::new(place)), Box::new(value)))
+        (Ty::unit(), Kind::Assign(Box::new(place), Box::new(value)))
+    }
+
+    /// The left side of `=`: a place, or a tuple or array of those and `_`.
+    fn assignee(&mut self, place: &ast::Expr) -> Expr {
+        let span = place.span;
+        let parts = match &place.kind {
+            ExprKind::Underscore => {
+                return Expr { span, ty: self.table.fresh(VarKind::Any), kind: Kind::Underscore };
+            }
+            ExprKind::Tuple(parts) | ExprKind::Array(parts) => parts,
+            _ => return self.expr(place, &Expect::Nothing),
+        };
+        let fields: Vec<(usize, Expr)> = parts.iter().map(|part| self.assignee(part)).enumerate().collect();
+        let ty = if let ExprKind::Tuple(_) = place.kind {
+            Ty::Tuple(fields.iter().map(|(_, part)| part.ty.clone()).collect())
+        } else {
+            let element = self.table.fresh(VarKind::Any);
+            for (_, part) in &fields {
+                self.unify(&element, &part.ty, part.span);
+            }
+            Ty::Array(Rc::new(element), fields.len() as u64)
+        };
+        Expr { span, ty, kind: Kind::Aggregate { fields, base: None } }
     }
 
     /// Looks through references to what has fields, elements or methods.

@@ -84,9 +84,11 @@ pub(crate) enum Kind {
     Compare(CmpOp, Box<Expr>, Box<Expr>),
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
-    /// To a place, a tuple of places, or nowhere (`_`).
-    Assign(Option<Box<Expr>>, Box<Expr>),
+    /// To a place, a tuple or array of places, or nowhere ([`Kind::Underscore`]).
+    Assign(Box<Expr>, Box<Expr>),
     AssignOp(BinOp, Box<Expr>, Box<Expr>),
+    /// `_` on the left of `=`.
+    Underscore,
     Cast(Box<Expr>),
     Call(FnId, Vec<Expr>),
     /// A method of a number; the receiver is the first argument. The span is the method's name.

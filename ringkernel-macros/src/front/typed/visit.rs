@@ -13,6 +13,7 @@ impl Expr {
             | Kind::Constant(_)
             | Kind::Named(_)
             | Kind::Local(_)
+            | Kind::Underscore
             | Kind::Instance
             | Kind::Panic(_)
             | Kind::Continue(_)
@@ -25,14 +26,13 @@ impl Expr {
             | Kind::Cast(e)
             | Kind::Repeat(e, _)
             | Kind::Assert { condition: e, .. }
-            | Kind::Loop { body: e, .. }
-            | Kind::Assign(None, e) => e.walk(f),
+            | Kind::Loop { body: e, .. } => e.walk(f),
             Kind::Index(a, b)
             | Kind::Binary(_, a, b)
             | Kind::Compare(_, a, b)
             | Kind::And(a, b)
             | Kind::Or(a, b)
-            | Kind::Assign(Some(a), b)
+            | Kind::Assign(a, b)
             | Kind::AssignOp(_, a, b)
             | Kind::Swap(a, b)
             | Kind::Replace(a, b)
@@ -103,7 +103,7 @@ impl Expr {
         self.any(|e| {
             matches!(
                 e.kind,
-                Kind::Assign(Some(_), _)
+                Kind::Assign(..)
                     | Kind::AssignOp(..)
                     | Kind::Swap(..)
                     | Kind::Replace(..)

@@ -53,8 +53,10 @@ impl Writer<'_> {
             parts.join(" + ")
         };
         if terms.is_empty() {
-            let at = |word: u32| {
-                if base.is_empty() { word.to_string() } else { format!("{base}{word}u") }
+            let at = |word: u32| match (base, word) {
+                ("", word) => word.to_string(),
+                (_, 0) => "state".into(),
+                (base, word) => format!("{base}{word}u"),
             };
             let (word, next) = (at(offset / 4), at(offset / 4 + 1));
             return Spot { array, word, next, shift: format!("{}u", offset % 4 * 8) };

@@ -9,14 +9,14 @@ use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
 use crate::pending::{Delivered, Owner, Refused, Slab};
-use crate::ticket::Ticket;
+use crate::ticket::{MOST_PATIENT, Ticket};
 use crate::{HandlerFault, IdlePolicy, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::kernel::{
     Device, DeviceError, InitialState, Kernel, KernelDescriptor, LaunchSpec, Port, Progress,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -68,6 +68,8 @@ pub(crate) struct LiveKernel {
     ended: OnceLock<Ended>,
     registry: Weak<Registry>,
     deadline: Duration,
+    /// Nanoseconds that blocking askers look for their reply before they sleep; see `Ticket::spin`.
+    pub(crate) patience: AtomicU32,
     /// Where the device does not tell of replies.
     bridge: Option<Arc<Bridge>>,
     /// Watched requests and waiting senders.
@@ -113,6 +115,7 @@ impl LiveKernel {
             ended: OnceLock::new(),
             registry: Arc::downgrade(registry),
             deadline,
+            patience: AtomicU32::new(MOST_PATIENT),
             bridge,
             work: AtomicUsize::new(0),
             active: AtomicBool::new(active),

@@ -4,8 +4,14 @@ use crate::live::LiveKernel;
 use crate::pending::Key;
 use crate::{RingKernelError, RingMessage};
 use ringkernel_backends::abi::Correlation;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// How long a blocking asker looks for its reply before it sleeps, nanoseconds: as long as looking keeps paying, less while it
+/// does not (a slow handler, a busy machine). A resident kernel's round trip takes about 2500.
+pub(crate) const MOST_PATIENT: u32 = 16_000;
+const LEAST_PATIENT: u32 = 4_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -69,23 +75,22 @@ impl<'a> Ticket<'a> {
 
     /// Looks for the reply for a moment, from a thread that has nothing better to do.
     pub(crate) fn spin<R: RingMessage>(&mut self) -> Option<Result<R, RingKernelError>> {
-        /// Looks before the processor is offered to others.
-        const EAGER: u32 = 64;
-        const PATIENCE: Duration = Duration::from_micros(50);
+        let patience = self.live.patience.load(Ordering::Relaxed);
         let start = Instant::now();
-        for look in 0u32.. {
+        loop {
             self.live.try_drain(self.instance);
             if let Poll::Ready(reply) = self.take(None) {
+                self.live.patience.store((patience * 2).min(MOST_PATIENT), Ordering::Relaxed);
                 return Some(reply);
             }
-            if look < EAGER {
-                std::hint::spin_loop();
-            } else if start.elapsed() < PATIENCE {
-                std::thread::yield_now();
-            } else {
+            if start.elapsed() > Duration::from_nanos(patience as u64) {
                 break;
             }
+            // Not `yield_now`: on a busy machine that gives a whole time slice away.
+            std::hint::spin_loop();
         }
+        // Relaxed: a guess, whoever writes it.
+        self.live.patience.store((patience / 2).max(LEAST_PATIENT), Ordering::Relaxed);
         self.watch();
         None
     }

@@ -87,6 +87,9 @@ impl Bridge {
             for kernel in kernels.iter().filter_map(Weak::upgrade).filter(|kernel| kernel.has_work()) {
                 work = true;
                 moved |= kernel.look();
+                if rounds >= SPIN {
+                    kernel.check_device();
+                }
             }
             if moved {
                 (rounds, quiet_since, pause) = (0, Instant::now(), Duration::from_micros(10));

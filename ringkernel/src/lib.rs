@@ -1,4 +1,70 @@
-//! RingKernel.
+//! GPU-native persistent actors: write handlers in ordinary Rust; run them on the CPU, inside a resident CUDA kernel, or in
+//! WebGPU dispatches.
+//!
+//! ```
+//! use ringkernel::prelude::*;
+//!
+//! #[derive(RingMessage, Clone, Copy, Debug)]
+//! pub struct Deposit {
+//!     pub cents: i64,
+//! }
+//!
+//! #[derive(RingMessage, Clone, Copy, Debug, PartialEq)]
+//! pub struct Balance {
+//!     pub cents: i64,
+//!     pub deposits: u32,
+//! }
+//!
+//! #[ring_kernel(id = "account")]
+//! #[derive(Default)]
+//! pub struct Account {
+//!     cents: i64,
+//!     deposits: u32,
+//! }
+//!
+//! #[ring_kernel]
+//! impl Account {
+//!     #[handler]
+//!     fn deposit(&mut self, _ctx: &mut RingContext, msg: Deposit) -> Balance {
+//!         self.cents += msg.cents;
+//!         self.deposits += 1;
+//!         Balance { cents: self.cents, deposits: self.deposits }
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), RingKernelError> {
+//! # smol::block_on(async {
+//! // `Backend::Auto`, the default, takes the best device there is; this example asks for the one that is everywhere.
+//! let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+//!
+//! // Typed: the macro made `Account::launch` and a proxy with a method a handler.
+//! let account = Account::launch(&runtime, LaunchOptions::default()).await?;
+//! let balance = account.deposit(Deposit { cents: 1250 }).await?;
+//! assert_eq!(balance, Balance { cents: 1250, deposits: 1 });
+//!
+//! // Dynamic: by id, for programs that learn at run time what to launch.
+//! let kernel = runtime.launch("account", LaunchOptions::default()).await?;
+//! kernel.send(Deposit { cents: 5 }).await?;
+//! assert_eq!(kernel.receive::<Balance>().await?.cents, 5);
+//!
+//! account.terminate().await?;
+//! runtime.shutdown().await
+//! # })
+//! # }
+//! ```
+//!
+//! Futures run on any executor.
+//!
+//! # Reading order
+//!
+//! For users: [`RingKernel`] (a device and what is launched on it), [`LaunchOptions`], then a proxy's methods, which are those of
+//! [`ActorRef`] and [`KernelHandle`]; [`KernelState`] for the lifecycle, [`RingKernelError`] for what can go wrong.
+//!
+//! For readers of the source: `message` and `actor` (what the macros implement), `native` (handlers as native code), then the
+//! request path from the outside in: `actor`/`handle`, `live` (a launched kernel), `ticket` and `pending` (who waits for which
+//! reply), `lane` (the rings of a shard), `bridge` (looking for the replies of devices that say nothing).
+
+#![forbid(unsafe_code)]
 
 // So that what the macros emit, `::ringkernel::…`, also compiles in this crate's own tests and examples.
 extern crate self as ringkernel;

@@ -148,8 +148,14 @@ impl LiveKernel {
 
     // Progress: what came back.
 
-    /// The device moved something.
+    /// The device moved something, or was lost.
     fn progress(&self) {
+        self.collect();
+        self.check_device();
+    }
+
+    /// Delivers what came back, and wakes senders where there is room.
+    fn collect(&self) {
         for (lane, port) in self.lanes.iter().zip(self.kernel.ports()) {
             if lane.is_outstanding() {
                 lane.drain(port, |header, words| self.deliver(lane, header, words));
@@ -160,7 +166,6 @@ impl LiveKernel {
         for (lane, port) in self.lanes.iter().zip(self.kernel.ports()) {
             lane.announce_room(port);
         }
-        self.check_device();
     }
 
     /// Whether the bridge has something to look for.
@@ -173,7 +178,7 @@ impl LiveKernel {
     pub(crate) fn look(&self) -> bool {
         // Relaxed: a hint for the bridge's pace.
         let before = self.work.load(Ordering::Relaxed);
-        self.progress();
+        self.collect();
         self.work.load(Ordering::Relaxed) != before
     }
 
@@ -308,8 +313,9 @@ impl LiveKernel {
             }
             let _waiting = (lane.wait(), Work::of(self));
             let room = lane.room().listen();
-            // Pairs with the fence in `progress`: see `Lane::announce_room`.
+            // Pairs with the fence in `collect`: see `Lane::announce_room`.
             fence(Ordering::SeqCst);
+            self.check_device();
             self.check_open()?;
             if self.try_push(instance, correlation, &message).is_ok() {
                 return Ok(());
@@ -318,9 +324,9 @@ impl LiveKernel {
         }
     }
 
-    /// An error if the kernel takes no more requests.
+    /// An error if the kernel takes no more requests. Whether the device is lost is not asked here, where speed matters: those
+    /// who wait for it notice.
     pub(crate) fn check_open(&self) -> Result<(), RingKernelError> {
-        self.check_device();
         if self.slab.is_closed() { Err(self.ended_error(false)) } else { Ok(()) }
     }
 

@@ -1,6 +1,6 @@
 //! Blocks, branches, matches, loops, and what leaves them.
 
-use super::value::{Dest, Target};
+use super::value::{Dest, Target, Value};
 use super::{Exit, Lower, Return, Slot};
 use crate::front::parse::ast::Source;
 use crate::front::typed::tree::{Arm, Expr, Kind, LoopId, Pat, PatKind, Stmt, StmtKind};
@@ -45,6 +45,24 @@ impl Lower<'_, '_> {
                 return;
             }
         }
+        if let PatKind::Bind { local, by_ref: false, sub: None } = &pat.kind
+            && init.is_control()
+            && let Some(prim) = self.ty(&pat.ty).prim()
+        {
+            // The branches set the user's own variable.
+            let info = self.frame().body.locals[local.0].clone();
+            let scalar = self.scalar(prim);
+            let var = self.b.var(scalar, &info.name);
+            self.eval(init, &Dest::Var(var));
+            self.frame().slots[local.0] = if info.mutable {
+                Slot::Var(var)
+            } else {
+                let value = self.read(var);
+                self.name(value, &info.name);
+                Slot::Value(Value::Scalar(value))
+            };
+            return;
+        }
         let target = if init.is_place() && !matches!(pat.kind, PatKind::Bind { by_ref: false, .. }) {
             self.target(init)
         } else {
@@ -79,7 +97,9 @@ impl Lower<'_, '_> {
             Kind::Block { label: None, stmts, tail } => {
                 self.stmts(stmts);
                 if let Some((tail, source)) = tail {
-                    self.source(source);
+                    if !(stmts.is_empty() && tail.is_speculable()) {
+                        self.source(source);
+                    }
                     self.eval(tail, dest);
                 }
             }

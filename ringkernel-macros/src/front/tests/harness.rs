@@ -1,6 +1,7 @@
 //! The same source twice: compiled by rustc, and through the front end and the interpreter; random inputs must give the same
 //! states, replies and faults.
 
+use crate::emit::{self, testing};
 use crate::front::{Options, compile};
 use crate::ir::{Handler, Kernel};
 use crate::ir_interp::{End, Machine};
@@ -378,6 +379,21 @@ impl Variant {
     }
 }
 
+/// naga and, where there is one, ptxas accept what the emitters print, in both profiles.
+pub(super) fn accepted(name: &str, program: &Program) {
+    for checked in [true, false] {
+        let mut wide = kernel(program, Options { checked, usize_is_32: false });
+        let mut narrow = kernel(program, Options { checked, usize_is_32: true });
+        passes::run(&mut wide);
+        passes::run(&mut narrow);
+        testing::validate(&emit::wgsl::emit(&narrow));
+        let text = emit::ptx::emit(&wide);
+        if let Some(ptxas) = testing::ptxas("device_compilers_accept_the_code") {
+            testing::assemble(&ptxas, &format!("{name}-{checked}"), &text);
+        }
+    }
+}
+
 /// Compiles the handlers twice and compares them on random inputs.
 macro_rules! actor {
     (
@@ -388,7 +404,7 @@ macro_rules! actor {
     ) => {
         #[allow(dead_code, unused_variables, clippy::all, arithmetic_overflow, unconditional_panic, unused_mut, unused_assignments, path_statements)]
         mod $name {
-            use super::super::harness::{actor, RingContext, Random, Run, Variants, Wire, native, pad, program};
+            use super::super::harness::{accepted, actor, RingContext, Random, Run, Variants, Wire, native, pad, program};
             $(
                 #[derive(Clone, Copy, Debug, PartialEq)]
                 pub struct $T { $( $f: $ft ),* }
@@ -424,6 +440,11 @@ macro_rules! actor {
 
             pub(super) fn source() -> crate::program::Program {
                 program(stringify!($( pub struct $T { $( $f: $ft ),* } )*), stringify!($($code)*))
+            }
+
+            #[test]
+            fn device_compilers_accept_the_code() {
+                accepted(stringify!($name), &source());
             }
 
             #[test]

@@ -4,5 +4,6 @@ mod casts;
 mod control;
 mod harness;
 mod memory;
+mod messages;
 mod methods;
 mod numbers;

@@ -138,6 +138,19 @@ impl Expr {
         harmless && nodes <= 12
     }
 
+    /// Whether its value comes out of branches or loops.
+    pub(crate) fn is_control(&self) -> bool {
+        match &self.kind {
+            Kind::If { .. } | Kind::Match { .. } | Kind::Loop { .. } | Kind::Block { label: Some(_), .. } => {
+                true
+            }
+            Kind::Block { label: None, tail: Some((tail, _)), stmts } => {
+                stmts.is_empty() && tail.is_control()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it names a place: something that has an address already.
     pub(crate) fn is_place(&self) -> bool {
         match &self.kind {

@@ -11,7 +11,6 @@
 //! Everything below the entry points here works on `proc_macro2` tokens, so that ordinary unit tests can run it. Start reading at
 //! [`collect`] for how macros come by tokens that are not theirs, and at [`ir`] for the compiler proper.
 
-#![allow(dead_code)]
 // A proc-macro crate exports only macros; `pub` here marks what a module offers to the others.
 #![allow(unreachable_pub)]
 #![allow(rustdoc::private_intra_doc_links)]
@@ -23,6 +22,8 @@ mod diag;
 mod emit;
 mod expand;
 mod front;
+// The IR says more than its printers read: the verifier, which runs in tests, reads the rest.
+#[cfg_attr(not(test), allow(dead_code))]
 mod ir;
 mod ir_eval;
 #[cfg(test)]
@@ -47,6 +48,22 @@ use syn::{DeriveInput, parse_macro_input};
 /// constant in an array's length needs `#[device_const]`.
 ///
 /// A struct that is a whole message or reply derives `RingMessage` instead, which includes this.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[derive(DeviceType, Clone, Copy, Debug, PartialEq)]
+/// struct Particle {
+///     position: [f32; 3],
+///     alive: bool,
+/// }
+///
+/// assert_eq!((Particle::SIZE, Particle::ALIGN), (16, 4));
+/// let particle = Particle { position: [1.0, 2.0, 3.0], alive: true };
+/// let mut wire = [0; 16];
+/// particle.encode(&mut wire);
+/// assert_eq!(Particle::decode(&wire), Ok(particle));
+/// ```
 #[proc_macro_derive(DeviceType)]
 pub fn derive_device_type(input: TokenStream) -> TokenStream {
     expand::device_type::derive(&parse_macro_input!(input as DeriveInput), TypeRole::Device).into()
@@ -56,6 +73,22 @@ pub fn derive_device_type(input: TokenStream) -> TokenStream {
 ///
 /// Its tag on the wire is a hash of its name and of the names and types of its fields, so two programs that agree on those can talk to
 /// each other. Fields are as for `#[derive(DeviceType)]`, which this includes.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[derive(RingMessage)]
+/// struct Deposit {
+///     cents: i64,
+/// }
+///
+/// #[derive(RingMessage)]
+/// struct Withdraw {
+///     cents: i64,
+/// }
+///
+/// assert_ne!(Deposit::TAG, Withdraw::TAG);
+/// ```
 #[proc_macro_derive(RingMessage)]
 pub fn derive_ring_message(input: TokenStream) -> TokenStream {
     expand::device_type::derive(&parse_macro_input!(input as DeriveInput), TypeRole::Message { tag: 0 })
@@ -71,6 +104,44 @@ pub fn derive_ring_message(input: TokenStream) -> TokenStream {
 ///
 /// The methods stay ordinary Rust, which runs natively on the CPU; the handlers are also compiled to `Account::PTX` and `Account::WGSL`.
 /// `Account::launch(&runtime, options)` gives an `AccountProxy` with an async method for each handler.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[ring_kernel(id = "counter")]
+/// #[derive(Default)]
+/// struct Counter {
+///     total: u64,
+/// }
+///
+/// #[ring_kernel]
+/// impl Counter {
+///     const STEP: u64 = 10;
+///
+///     #[handler]
+///     fn count(&mut self, _ctx: &mut RingContext, times: u32) -> u64 {
+///         self.add(times as u64 * Self::STEP);
+///         self.total
+///     }
+///
+///     fn add(&mut self, by: u64) {
+///         self.total += by;
+///     }
+/// }
+///
+/// # fn main() -> Result<(), RingKernelError> {
+/// smol::block_on(async {
+///     let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+///     let counter = Counter::launch(&runtime, LaunchOptions::default()).await?;
+///     assert_eq!(counter.count(4).await?, 40);
+///     assert!(Counter::PTX.contains("Counter_count"));
+///     runtime.shutdown().await
+/// })
+/// # }
+/// ```
+///
+/// What a handler may be written in, and what to write instead of the rest, the compiler says where it is needed. An actor and everything it
+/// names may be about 120 definitions; beyond that rustc wants a higher `#![recursion_limit]`.
 #[proc_macro_attribute]
 pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::ring_kernel(args.into(), item.into()).into()
@@ -79,19 +150,60 @@ pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
 /// Marks a method of a `#[ring_kernel] impl` that answers a message.
 ///
 /// `fn name(&mut self, ctx: &mut RingContext, msg: Message) -> Reply`, or `&self` where the state does not change. Without a reply type
-/// the answer is `()`.
+/// the answer is `()`. For an example see [`macro@ring_kernel`].
 #[proc_macro_attribute]
 pub fn handler(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::handler(args.into(), item.into()).into()
 }
 
 /// Lets handlers call a free function: its body travels to where they are compiled.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[device_fn]
+/// fn smooth(x: f32) -> f32 {
+///     x * x * (3.0 - 2.0 * x)
+/// }
+///
+/// #[ring_kernel(id = "ease")]
+/// #[derive(Default)]
+/// struct Ease {
+///     calls: u32,
+/// }
+///
+/// #[ring_kernel]
+/// impl Ease {
+///     #[handler]
+///     fn ease(&mut self, _ctx: &mut RingContext, x: f32) -> f32 {
+///         self.calls += 1;
+///         smooth(x.clamp(0.0, 1.0))
+///     }
+/// }
+///
+/// // On the host it is the function it was.
+/// assert_eq!(smooth(0.5), 0.5);
+/// ```
 #[proc_macro_attribute]
 pub fn device_fn(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::items::device_fn(args.into(), item.into()).into()
 }
 
 /// Lets handlers, device functions and array lengths name a `const` item: its value travels to where they are compiled.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[device_const]
+/// const LANES: usize = 4;
+///
+/// #[derive(RingMessage)]
+/// struct Samples {
+///     values: [f32; LANES],
+/// }
+///
+/// assert_eq!(Samples::SIZE, 16);
+/// ```
 #[proc_macro_attribute]
 pub fn device_const(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::items::device_const(args.into(), item.into()).into()

@@ -1,7 +1,7 @@
 //! The `macro_rules!` that holds a definition's tokens.
 
 use super::payload::{Definition, Payload};
-use crate::layout::path_key;
+use crate::collect::paths::path_key;
 use crate::location;
 use crate::program::DefId;
 use proc_macro2::{Ident, Span, TokenStream};

@@ -1,8 +1,8 @@
 //! A struct whose values cross the bus: what the derives read, and every reason to refuse.
 
+use crate::collect::paths::path_key;
 use crate::diag::Diagnostic;
 use crate::ir::Scalar;
-use crate::layout::path_key;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;

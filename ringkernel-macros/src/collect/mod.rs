@@ -21,9 +21,11 @@
 //! - [`paths`]: which other definitions some tokens need.
 //! - [`payload`]: definitions as tokens, and back.
 //! - [`carrier`]: the `macro_rules!`, directly or through a chain.
+//! - [`definition`]: what a definition is apart from where it stands: the text that tags are made of.
 //! - [`program`]: from the payloads at the end of a chain to [`crate::program::Program`].
 
 pub mod carrier;
+pub mod definition;
 pub mod fields;
 pub mod paths;
 pub mod payload;

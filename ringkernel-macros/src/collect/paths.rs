@@ -5,12 +5,26 @@
 //! `Self::…`, `u32::MAX`, `std::…`) is left to the front end, and so is everything the language of devices does not have, which it
 //! refuses with a better message than an unknown macro would be.
 
-use crate::layout::path_key;
 use std::collections::HashSet;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Expr, Pat, Path, Token, Type};
+
+/// How a path is written in a [`Uses`] map: its text without spaces, generic arguments left out.
+pub fn path_key(path: &Path) -> String {
+    let mut key = String::new();
+    if path.leading_colon.is_some() {
+        key.push_str("::");
+    }
+    for (i, segment) in path.segments.iter().enumerate() {
+        if i > 0 {
+            key.push_str("::");
+        }
+        key.push_str(&segment.ident.to_string());
+    }
+    key
+}
 
 /// The paths found, each once, in order of appearance.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 //! From the payloads at the end of a chain to the program that the front end compiles.
 
+use super::definition::Types;
 use super::payload::{Definition, Payload};
 use crate::diag::Diagnostic;
-use crate::layout::Types;
 use crate::program::{ConstDef, DefId, FnDef, TypeDef, TypeRole, Uses};
 use ringkernel_backends::abi::tag;
 use std::collections::HashMap;
@@ -55,8 +55,7 @@ impl Definitions {
         if errors.is_empty() { Ok(all) } else { Err(errors) }
     }
 
-    /// For asking about layouts.
-    pub fn types(&self) -> Types<'_> {
+    fn types(&self) -> Types<'_> {
         Types { types: &self.types, consts: &self.consts }
     }
 }

@@ -7,7 +7,7 @@ use super::valid::{self, ActorImpl, Handler};
 use super::{at, attr, kernel, report};
 use crate::collect::carrier;
 use crate::collect::paths::Paths;
-use crate::layout::path_key;
+use crate::collect::paths::path_key;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, ItemImpl, Path};

@@ -14,7 +14,7 @@ use crate::ir_visit;
 use crate::passes;
 use crate::program::{Program, TypeRole};
 use proc_macro2::{Literal, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::{ItemImpl, LitStr, Path, bracketed};
 
@@ -181,8 +181,8 @@ fn same_tags(program: &Program, kernel: &Kernel) -> Result<(), Vec<Diagnostic>> 
 /// `PTX`, `WGSL`, and what the descriptor takes.
 fn constants(path: &Path, code: &Code) -> TokenStream {
     let Code { checked, wrapping } = code;
-    let ptx = by_profile(lines(&checked.ptx), lines(&wrapping.ptx));
-    let wgsl = by_profile(lines(&checked.wgsl.text), lines(&wrapping.wgsl.text));
+    let ptx = by_profile(text_literal(&checked.ptx), text_literal(&wrapping.ptx));
+    let wgsl = by_profile(text_literal(&checked.wgsl.text), text_literal(&wrapping.wgsl.text));
     let sites = by_profile(site_table(&checked.sites), site_table(&wrapping.sites));
     let needs = by_profile(wgsl_needs(&checked.wgsl), wgsl_needs(&wrapping.wgsl));
     quote! {
@@ -210,10 +210,14 @@ fn by_profile(checked: TokenStream, wrapping: TokenStream) -> TokenStream {
     quote! { if ::core::cfg!(debug_assertions) { #checked } else { #wrapping } }
 }
 
-/// A text as one literal a line, so that `cargo expand` can be read.
-fn lines(text: &str) -> TokenStream {
-    let lines = text.split_inclusive('\n').map(Literal::string);
-    quote! { ::core::concat!(#(#lines),*) }
+/// A text as a raw string literal, which `cargo expand` shows line by line.
+fn text_literal(text: &str) -> TokenStream {
+    let mut fence = String::new();
+    while text.contains(&format!("\"{fence}")) {
+        fence.push('#');
+    }
+    // What no raw literal can hold (a carriage return) is escaped instead.
+    format!("r{fence}\"{text}\"{fence}").parse().unwrap_or_else(|_| Literal::string(text).to_token_stream())
 }
 
 fn site_table(sites: &[Site]) -> TokenStream {

@@ -55,8 +55,10 @@ fn two_kernels_share_one_table_of_sites() {
 }
 
 #[test]
-fn texts_are_emitted_a_line_at_a_time_and_once_where_profiles_agree() {
-    assert_eq!(lines("a\nb\n").to_string(), ":: core :: concat ! (\"a\\n\" , \"b\\n\")");
+fn texts_are_emitted_line_by_line_and_once_where_profiles_agree() {
+    assert_eq!(text_literal("a\nb\n").to_string(), "r\"a\nb\n\"");
+    assert_eq!(text_literal("say \"#1\"").to_string(), "r##\"say \"#1\"\"##");
+    assert_eq!(text_literal("a\rb").to_string(), "\"a\\rb\"");
     assert_eq!(by_profile(quote!(1), quote!(1)).to_string(), "1");
     assert!(by_profile(quote!(1), quote!(2)).to_string().contains("debug_assertions"));
 }

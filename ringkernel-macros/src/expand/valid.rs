@@ -1,9 +1,9 @@
 //! The impl half as the macro understands it, and every reason to refuse it.
 
 use crate::collect::fields::strip_groups;
+use crate::collect::paths::path_key;
 use crate::diag::Diagnostic;
 use crate::ir::Scalar;
-use crate::layout::path_key;
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::spanned::Spanned;

@@ -2,7 +2,8 @@
 
 use super::Lower;
 use crate::front::types::{Prim, Ty};
-use crate::ir::{Const, Expr, Operand, Place, Root, Scalar, Stmt, Var};
+use crate::ir::{Const, Expr, Layout, Operand, Place, Root, Scalar, Stmt, Var};
+use crate::layout::{self, Packer};
 use proc_macro2::Span;
 
 /// A value.
@@ -52,34 +53,28 @@ impl Lower<'_, '_> {
 
     /// Size and alignment, by C's rules.
     pub(super) fn layout(&mut self, ty: &Ty) -> (u32, u32) {
-        match ty {
-            Ty::Prim(prim) => {
-                let bytes = self.scalar(*prim).bytes();
-                (bytes, bytes)
-            }
+        let found = match ty {
+            Ty::Prim(prim) => Some(layout::scalar(self.scalar(*prim))),
             Ty::Array(element, len) => {
                 let (size, align) = self.layout(element);
-                let total = size as u64 * len;
-                if total > MAX_BYTES {
-                    self.too_large = true;
-                }
-                (total.min(MAX_BYTES) as u32, align)
+                layout::array(Layout { size, align }, *len)
             }
             Ty::Tuple(_) | Ty::Struct(_) => {
-                let fields = self.fields(ty);
-                let (mut size, mut align) = (0u32, 1);
-                for field in &fields {
-                    let (s, a) = self.layout(field);
-                    align = align.max(a);
-                    size = size.next_multiple_of(a).saturating_add(s);
-                    if size as u64 > MAX_BYTES {
-                        self.too_large = true;
-                        size = 0;
-                    }
-                }
-                (size.next_multiple_of(align), align)
+                let mut packer = Packer::default();
+                let fit = self.fields(ty).iter().all(|field| {
+                    let (size, align) = self.layout(field);
+                    packer.push(Layout { size, align }).is_some()
+                });
+                packer.finish().filter(|_| fit)
             }
-            _ => (0, 1),
+            _ => Some(layout::UNIT),
+        };
+        match found {
+            Some(Layout { size, align }) if size as u64 <= MAX_BYTES => (size, align),
+            _ => {
+                self.too_large = true;
+                (0, 1)
+            }
         }
     }
 
@@ -96,17 +91,14 @@ impl Lower<'_, '_> {
     }
 
     pub(super) fn field_offset(&mut self, ty: &Ty, index: usize) -> u32 {
-        let fields = self.fields(ty);
-        let mut offset = 0u32;
-        for (i, field) in fields.iter().enumerate() {
+        let mut packer = Packer::default();
+        let mut offset = None;
+        for field in self.fields(ty).iter().take(index + 1) {
             let (size, align) = self.layout(field);
-            offset = offset.next_multiple_of(align);
-            if i == index {
-                break;
-            }
-            offset += size;
+            offset = packer.push(Layout { size, align });
         }
-        offset
+        // Without one the type is too large, and has been reported.
+        offset.unwrap_or(0)
     }
 
     /// Whether it holds references or the context, which have no bytes.

@@ -44,7 +44,7 @@ impl Parser {
         }
         Path {
             span: path.span(),
-            text: crate::layout::path_key(path),
+            text: crate::collect::paths::path_key(path),
             segments: path.segments.iter().map(|s| s.ident.to_string()).collect(),
         }
     }

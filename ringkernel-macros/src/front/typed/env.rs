@@ -35,7 +35,6 @@ pub(crate) enum ConstId {
 pub(crate) struct StructInfo {
     pub(crate) name: String,
     pub(crate) fields: Vec<(String, Ty)>,
-    pub(crate) is_tuple: bool,
 }
 
 impl StructInfo {
@@ -236,7 +235,7 @@ impl<'p> Env<'p> {
         let fields = self.fields.remove(&def).unwrap_or_default();
         let mut checker = Checker::new(self, Owner::Type(def));
         let fields = fields.iter().map(|(name, ty)| (name.clone(), checker.ty(ty))).collect();
-        let info = Rc::new(StructInfo { name: item.name.to_string(), fields, is_tuple: item.is_tuple });
+        let info = Rc::new(StructInfo { name: item.name.to_string(), fields });
         self.structs.insert(def, Lazy::Done(Some(info.clone())));
         Some(info)
     }

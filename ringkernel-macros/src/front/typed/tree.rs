@@ -198,6 +198,7 @@ pub(crate) enum Iter {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Pat {
+    #[allow(dead_code, reason = "for diagnostics to come; every node has one")]
     pub(crate) span: Span,
     pub(crate) ty: Ty,
     pub(crate) kind: PatKind,

@@ -52,6 +52,30 @@ pub trait Handles<M: RingMessage>: Actor {
 
 /// One instance of a launched actor, typed: what a proxy holds.
 ///
+/// ```
+/// # use ringkernel::prelude::*;
+/// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
+/// # #[derive(RingMessage, Clone, Copy, Debug, PartialEq)] pub struct Sum { pub n: u32 }
+/// # #[ring_kernel(id = "counters")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
+/// # #[ring_kernel] impl Counter {
+/// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> Sum { self.n += msg.n; Sum { n: self.n } }
+/// # }
+/// # smol::block_on(async {
+/// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+/// let counters = Counter::launch(&runtime, LaunchOptions::default().instances(1000)).await?;
+/// let seventh = counters.at(7)?;
+/// seventh.tell(Add { n: 1 }).await?;
+/// assert_eq!(seventh.ask(Add { n: 1 }).await?, Sum { n: 2 });
+/// assert_eq!(seventh.ask_timeout(Add { n: 1 }, std::time::Duration::from_secs(5)).await?, Sum { n: 3 });
+/// if let Err(refused) = seventh.try_tell(Add { n: 1 }) {
+///     println!("{}: {:?} comes back", refused.reason, refused.message);
+/// }
+/// assert_eq!(counters.at(1000).unwrap_err().to_string(), "kernel `counters` has no instance 1000: it was launched with 1000, numbered from 0");
+/// # runtime.shutdown().await
+/// # })?;
+/// # Ok::<(), RingKernelError>(())
+/// ```
+///
 /// It dereferences to the kernel's [`KernelHandle`]. Clones, and the references that [`at`](Self::at) gives, are of the same
 /// kernel; the last one to go terminates it.
 ///
@@ -136,6 +160,9 @@ impl<A> ActorRef<A> {
 impl<A: Actor> ActorRef<A> {
     /// Sends a message and waits for the reply. While the queue is full, it waits for room first.
     ///
+    /// A request that is the kernel's only one asks to be polled again for some microseconds before it sleeps, while replies do
+    /// come that fast: being woken would take longer.
+    ///
     /// # Errors
     /// [`HandlerFault`](RingKernelError::HandlerFault), [`Terminated`](RingKernelError::Terminated),
     /// [`DeviceLost`](RingKernelError::DeviceLost).
@@ -184,11 +211,12 @@ impl<A: Actor> ActorRef<A> {
         A: Handles<M>,
     {
         let live = self.handle.live();
-        let mut ticket = live.open(Owner::Asker, self.instance).await?;
+        let alone = live.slab.live() == 0;
+        let mut ticket = live.open(Owner::Asker, self.instance, !alone).await?;
         live.push(self.instance, ticket.correlation(), message).await?;
         ticket.sent();
         handed_over.store(true, Ordering::Relaxed);
-        ticket.reply().await
+        ticket.reply(alone).await
     }
 
     /// [`ask`](Self::ask) for threads outside any executor: looks for the reply itself for a moment, then sleeps until it is
@@ -212,7 +240,7 @@ impl<A: Actor> ActorRef<A> {
         if let Some(reply) = ticket.spin() {
             return reply;
         }
-        block_on(ticket.reply())
+        block_on(ticket.reply(false))
     }
 
     /// Sends a message and does not wait for its handler. What the handler answers is dropped; a fault is only counted.

@@ -10,7 +10,7 @@
 
 use crate::live::LiveKernel;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_millis(1);
 
 pub(crate) struct Bridge {
     kernels: Mutex<Vec<Weak<LiveKernel>>>,
-    thread: Mutex<Option<Thread>>,
+    thread: OnceLock<Thread>,
     stop: AtomicBool,
     #[cfg(test)]
     pub(crate) rounds: std::sync::atomic::AtomicU64,
@@ -34,14 +34,14 @@ impl Bridge {
     pub(crate) fn start() -> std::io::Result<Arc<Self>> {
         let bridge = Arc::new(Self {
             kernels: Mutex::default(),
-            thread: Mutex::default(),
+            thread: OnceLock::new(),
             stop: AtomicBool::new(false),
             #[cfg(test)]
             rounds: Default::default(),
         });
         let run = bridge.clone();
         let handle = thread::Builder::new().name("ringkernel-bridge".into()).spawn(move || run.run())?;
-        *bridge.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.thread().clone());
+        let _ = bridge.thread.set(handle.thread().clone());
         Ok(bridge)
     }
 
@@ -57,7 +57,7 @@ impl Bridge {
 
     /// Work was raised from 0, or a kernel became active.
     pub(crate) fn wake(&self) {
-        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }

@@ -20,7 +20,8 @@ pub enum RingKernelError {
         /// The ids there are, sorted.
         known: Vec<&'static str>,
     },
-    /// Two actors share an id.
+    /// Two actors of the program share an id. (Since edition 2024 the examples of a crate's documentation are one program, unless
+    /// marked `standalone_crate`.)
     #[error(
         "`{first}` and `{second}` both have the id `{id}`; give one of them another: #[ring_kernel(id = \"…\")]"
     )]

@@ -21,6 +21,30 @@ use std::time::Duration;
 /// whichever clone asks first. Dropping the last handle terminates the kernel.
 ///
 /// Where the actor's type is known, its proxy (which dereferences to this) is the better way to talk to it.
+///
+/// ```
+/// # use ringkernel::prelude::*;
+/// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
+/// # #[derive(RingMessage, Clone, Copy, Debug, PartialEq)] pub struct Sum { pub n: u32 }
+/// # #[ring_kernel(id = "counter")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
+/// # #[ring_kernel] impl Counter {
+/// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> Sum { self.n += msg.n; Sum { n: self.n } }
+/// # }
+/// # smol::block_on(async {
+/// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+/// let kernel = runtime.launch("counter", LaunchOptions::default().without_auto_activate()).await?;
+/// kernel.send(Add { n: 2 }).await?; // waits in the queue
+/// assert_eq!(kernel.state(), KernelState::Launched);
+/// kernel.activate().await?;
+/// assert_eq!(kernel.receive::<Sum>().await?, Sum { n: 2 });
+/// kernel.suspend().await?;
+/// assert_eq!(kernel.snapshot::<Counter>(0).await?, Counter { n: 2 });
+/// kernel.terminate().await?;
+/// assert!(kernel.send(Add { n: 1 }).await.is_err());
+/// # runtime.shutdown().await
+/// # })?;
+/// # Ok::<(), RingKernelError>(())
+/// ```
 #[derive(Clone)]
 pub struct KernelHandle {
     owner: Arc<OwnerOf>,
@@ -105,7 +129,7 @@ impl KernelHandle {
         live.check_open()?;
         self.check_instance(instance)?;
         self.check_handled::<M>()?;
-        let ticket = live.open(Owner::Inbox, instance).await?;
+        let ticket = live.open(Owner::Inbox, instance, true).await?;
         live.push(instance, ticket.correlation(), message).await?;
         ticket.leave_to_inbox();
         Ok(())

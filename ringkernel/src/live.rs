@@ -9,14 +9,14 @@ use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
 use crate::pending::{Delivered, Owner, Refused, Slab};
-use crate::ticket::{MOST_PATIENT, Ticket};
+use crate::ticket::{Patience, Ticket};
 use crate::{HandlerFault, IdlePolicy, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::kernel::{
     Device, DeviceError, InitialState, Kernel, KernelDescriptor, LaunchSpec, Port, Progress,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -68,8 +68,7 @@ pub(crate) struct LiveKernel {
     ended: OnceLock<Ended>,
     registry: Weak<Registry>,
     deadline: Duration,
-    /// Nanoseconds that blocking askers look for their reply before they sleep; see `Ticket::spin`.
-    pub(crate) patience: AtomicU32,
+    pub(crate) patience: Patience,
     /// Where the device does not tell of replies.
     bridge: Option<Arc<Bridge>>,
     /// Watched requests and waiting senders.
@@ -115,7 +114,7 @@ impl LiveKernel {
             ended: OnceLock::new(),
             registry: Arc::downgrade(registry),
             deadline,
-            patience: AtomicU32::new(MOST_PATIENT),
+            patience: Patience::new(),
             bridge,
             work: AtomicUsize::new(0),
             active: AtomicBool::new(active),
@@ -170,8 +169,14 @@ impl LiveKernel {
 
     /// Whether the bridge has something to look for.
     pub(crate) fn has_work(&self) -> bool {
-        // Acquire pairs with the release in `raise_work` and `set_active`; see the bridge's text for why none is missed.
-        self.work.load(Ordering::Acquire) > 0 && self.active.load(Ordering::Acquire)
+        // Acquire pairs with the release in `raise_work`; see the bridge's text for why none is missed.
+        self.work.load(Ordering::Acquire) > 0 && self.may_answer()
+    }
+
+    /// Whether the kernel is active, as far as is known without a lock.
+    pub(crate) fn may_answer(&self) -> bool {
+        // Acquire pairs with the release in `set_active`.
+        self.active.load(Ordering::Acquire)
     }
 
     /// The bridge's look at every ring. Says whether a reply was there.
@@ -250,15 +255,20 @@ impl LiveKernel {
     }
 
     /// An entry for a request; waits while all are in use.
-    pub(crate) async fn open(&self, owner: Owner, instance: u32) -> Result<Ticket<'_>, RingKernelError> {
+    pub(crate) async fn open(
+        &self,
+        owner: Owner,
+        instance: u32,
+        watched: bool,
+    ) -> Result<Ticket<'_>, RingKernelError> {
         loop {
-            match self.try_open(owner, instance, true) {
+            match self.try_open(owner, instance, watched) {
                 Ok(ticket) => return Ok(ticket),
                 Err(Refused::Closed) => return Err(self.ended_error(false)),
                 Err(Refused::Exhausted) => {}
             }
             let vacancy = self.slab.vacancy().listen();
-            match self.try_open(owner, instance, true) {
+            match self.try_open(owner, instance, watched) {
                 Ok(ticket) => return Ok(ticket),
                 Err(Refused::Closed) => return Err(self.ended_error(false)),
                 Err(Refused::Exhausted) => vacancy.await,

@@ -16,6 +16,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A device and the kernels launched on it. Clones are the same runtime; when the last goes, its kernels are terminated.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// # smol::block_on(async {
+/// let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+/// println!("{}", runtime.backend_report()); // using CPU: 8 threads
+/// for kernel in runtime.list_kernels() {
+///     println!("{} ({}): {} handlers", kernel.id, kernel.actor, kernel.handlers.len());
+/// }
+/// let error = runtime.launch("nobody", LaunchOptions::default()).await.unwrap_err();
+/// assert!(error.to_string().starts_with("there is no kernel `nobody` in this program"));
+/// runtime.shutdown().await
+/// # })?;
+/// # Ok::<(), RingKernelError>(())
+/// ```
 #[derive(Clone)]
 pub struct RingKernel {
     inner: Arc<Inner>,

@@ -229,7 +229,7 @@ impl Lower<'_, '_> {
     pub(super) fn name(&mut self, operand: Operand, name: &str) {
         if let Operand::Reg(reg) = operand {
             let info = &mut self.b.regs[reg.0 as usize];
-            if info.name.is_none() {
+            if info.name.is_none() && !name.is_empty() {
                 info.name = Some(name.to_owned());
             }
         }
@@ -245,7 +245,11 @@ impl Lower<'_, '_> {
         match failed {
             _ if self.b.dead() => {}
             Operand::Const(c) if !c.is_true() => {}
-            Operand::Const(_) => self.fault(kind, span, message),
+            Operand::Const(_) => {
+                // A constant that 32 bits do not hold: the handler gets all 64.
+                self.wants_wide |= kind == FaultKind::UsizeTooNarrow;
+                self.fault(kind, span, message);
+            }
             Operand::Reg(_) => {
                 let site = self.site(span, message);
                 self.b.push(Stmt::Check { failed, kind, site });

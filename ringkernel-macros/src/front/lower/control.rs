@@ -82,7 +82,8 @@ impl Lower<'_, '_> {
                         let scalar = self.scalar(prim);
                         Slot::Var(self.b.var(scalar, &info.name))
                     }
-                    None if self.is_opaque(&ty) || self.scalars(&ty) == 0 => Slot::Unset,
+                    None if self.is_opaque(&ty) => Slot::Unset,
+                    None if self.scalars(&ty) == 0 => Slot::Value(Value::Fields(Vec::new())),
                     None => Slot::Memory(self.memory(&ty, &info.name, false)),
                 };
             }

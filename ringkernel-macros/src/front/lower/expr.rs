@@ -156,7 +156,7 @@ impl Lower<'_, '_> {
                 self.eval(expr, &Dest::Ignore);
                 Value::Fields(Vec::new())
             }
-            Ty::Error => Value::Fields(Vec::new()),
+            Ty::Error => self.lost(),
             ty if self.is_opaque(&ty) => {
                 if !self.b.dead() {
                     self.error(
@@ -196,7 +196,7 @@ impl Lower<'_, '_> {
                 }
             }
         }
-        Value::Fields(values.into_iter().map(|v| v.unwrap_or(Value::Fields(Vec::new()))).collect())
+        Value::Fields(values.into_iter().map(|v| v.unwrap_or_else(|| self.lost())).collect())
     }
 
     /// The value of a scalar expression.
@@ -227,7 +227,7 @@ impl Lower<'_, '_> {
             Kind::Constant(value) => self.constant(prim, *value),
             Kind::Named(item) => match self.named(item) {
                 Value::Scalar(operand) => operand,
-                _ => self.zero(&ty),
+                _ => self.lost_scalar(&ty),
             },
             Kind::Local(_) | Kind::Field(..) | Kind::Index(..) | Kind::Deref(_) => {
                 let target = self.target(expr);
@@ -275,7 +275,7 @@ impl Lower<'_, '_> {
             Kind::Instance => self.emit(Scalar::U32, crate::ir::Expr::Instance),
             Kind::Replace(..) => match self.value_of_replace(expr) {
                 Value::Scalar(operand) => operand,
-                _ => self.zero(&ty),
+                _ => self.lost_scalar(&ty),
             },
             Kind::Block { label: None, stmts, tail } => {
                 self.stmts(stmts);
@@ -288,7 +288,7 @@ impl Lower<'_, '_> {
                 }
             }
             Kind::Call(id, args) => self.call_operand(*id, args, expr.span, scalar),
-            Kind::Error => self.zero(&ty),
+            Kind::Error => self.lost_scalar(&ty),
             _ => {
                 let var = self.b.var(scalar, "value");
                 self.eval(expr, &Dest::Var(var));
@@ -298,7 +298,7 @@ impl Lower<'_, '_> {
     }
 
     fn value_of_replace(&mut self, expr: &Expr) -> Value {
-        let Kind::Replace(place, value) = &expr.kind else { return Value::Fields(Vec::new()) };
+        let Kind::Replace(place, value) = &expr.kind else { return self.lost() };
         let ty = self.ty(&expr.ty);
         let place = self.target_of_ref(place);
         let new = self.operand(value);
@@ -323,9 +323,9 @@ impl Lower<'_, '_> {
     /// The value of a constant item: folded from its expression.
     fn named(&mut self, item: &Rc<ConstItem>) -> Value {
         if self.frames.len() > 64 {
-            return Value::Fields(Vec::new()); // it needs itself, which has been reported
+            return self.lost(); // it needs itself
         }
-        let body = Rc::new(item.body.clone());
+        let body = item.body.clone();
         let frame = self.new_frame(body.clone(), super::Return::Finish, Dest::Ignore);
         self.frames.push(frame);
         let value = self.value(&body.value);
@@ -352,11 +352,11 @@ impl Lower<'_, '_> {
     /// The place that an expression names, or its value if it names none.
     pub(super) fn target(&mut self, expr: &Expr) -> Target {
         match &expr.kind {
-            Kind::Local(id) => match &self.frame().slots[id.0] {
-                Slot::Value(value) => Target::Value(value.clone()),
-                Slot::Var(var) => Target::Var(*var),
-                Slot::Memory(place) => Target::Memory(place.clone()),
-                Slot::Unset => Target::Value(Value::Fields(Vec::new())),
+            Kind::Local(id) => match self.frame().slots[id.0].clone() {
+                Slot::Value(value) => Target::Value(value),
+                Slot::Var(var) => Target::Var(var),
+                Slot::Memory(place) => Target::Memory(place),
+                Slot::Unset => Target::Value(self.lost()),
             },
             Kind::Deref(inner) => self.target_of_ref(inner),
             Kind::Field(base, index) => {
@@ -366,7 +366,7 @@ impl Lower<'_, '_> {
             }
             Kind::Index(base, index) => {
                 let Ty::Array(element, len) = self.ty(&base.ty) else {
-                    return Target::Value(Value::Fields(Vec::new()));
+                    return Target::Value(self.lost());
                 };
                 let mut target = if let Kind::Named(_) = base.kind { None } else { Some(self.target(base)) };
                 let index = self.operand(index);

@@ -80,6 +80,8 @@ pub(crate) struct Lower<'e, 'p> {
     /// Something needs all 64 bits of a `usize`.
     wants_wide: bool,
     too_large: bool,
+    /// See [`Lower::lost`].
+    confused: bool,
     /// Constant arrays that are indexed, in memory, by the constant's address.
     tables: HashMap<usize, Place>,
 }
@@ -96,6 +98,7 @@ impl<'e, 'p> Lower<'e, 'p> {
             calls: Vec::new(),
             wants_wide: false,
             too_large: false,
+            confused: false,
             tables: HashMap::new(),
         }
     }
@@ -149,11 +152,18 @@ pub(crate) fn handler(
     let (before, known) = (env.diagnostics.len(), sites.len());
     let mut lower = Lower::new(env, sites, options.checked, narrow);
     let mut handler = lower.handler(index);
+    let mut confused = lower.confused;
     if lower.wants_wide && narrow == Scalar::U32 {
         // A constant or an operation needs 64 bits: start again with a `usize` that has them.
         env.diagnostics.truncate(before);
         sites.truncate(known);
-        handler = Lower::new(env, sites, options.checked, Scalar::U64).handler(index);
+        let mut lower = Lower::new(env, sites, options.checked, Scalar::U64);
+        handler = lower.handler(index);
+        confused = lower.confused;
+    }
+    if confused && env.diagnostics.len() == before {
+        let span = env.function(FnId::Handler(index)).0.span;
+        env.defer(span, "something in this handler cannot be compiled for devices; please report what it is");
     }
     let mistakes = env.diagnostics.split_off(before);
     match handler {

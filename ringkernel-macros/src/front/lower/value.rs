@@ -128,16 +128,14 @@ impl Lower<'_, '_> {
                 Target::Memory(Place { offset: place.offset + offset, ..place.clone() })
             }
             Target::Value(value) => self.project_value(value, ty, index),
-            Target::Var(_) => Target::Value(Value::Fields(Vec::new())),
+            Target::Var(_) => Target::Value(self.lost()),
         }
     }
 
     fn project_value(&mut self, value: &Value, ty: &Ty, index: usize) -> Target {
         match value {
             Value::Memory(place) => self.project(&Target::Memory(place.clone()), ty, index),
-            Value::Fields(fields) => {
-                Target::Value(fields.get(index).cloned().unwrap_or(Value::Fields(Vec::new())))
-            }
+            Value::Fields(fields) => Target::Value(fields.get(index).cloned().unwrap_or_else(|| self.lost())),
             Value::Repeat(element, _) => Target::Value((**element).clone()),
             other => Target::Value(other.clone()),
         }
@@ -162,7 +160,7 @@ impl Lower<'_, '_> {
                 Target::Memory(place)
             }
             (Target::Value(Value::Fields(elements)), Operand::Const(c)) => {
-                Target::Value(elements.get(c.bits as usize).cloned().unwrap_or(Value::Fields(Vec::new())))
+                Target::Value(elements.get(c.bits as usize).cloned().unwrap_or_else(|| self.lost()))
             }
             (Target::Value(Value::Repeat(element, _)), _) => Target::Value((**element).clone()),
             (Target::Value(value), Operand::Reg(_)) => {
@@ -197,7 +195,7 @@ impl Lower<'_, '_> {
     pub(super) fn load_scalar(&mut self, target: &Target, ty: &Ty) -> Operand {
         match self.load(target, ty) {
             Value::Scalar(operand) => operand,
-            _ => self.zero(ty),
+            _ => self.lost_scalar(ty),
         }
     }
 
@@ -205,6 +203,19 @@ impl Lower<'_, '_> {
     pub(super) fn zero(&self, ty: &Ty) -> Operand {
         let scalar = ty.prim().map_or(Scalar::U32, |prim| self.scalar(prim));
         Operand::Const(Const { ty: scalar, bits: 0 })
+    }
+
+    /// Stands for a value that lowering has lost track of. Nothing should come here without a mistake having been reported; if it does,
+    /// the handler is refused rather than compiled to something else than was written.
+    pub(super) fn lost(&mut self) -> Value {
+        self.confused |= !self.b.dead();
+        Value::Fields(Vec::new())
+    }
+
+    /// The same, for a scalar.
+    pub(super) fn lost_scalar(&mut self, ty: &Ty) -> Operand {
+        self.confused |= !self.b.dead();
+        self.zero(ty)
     }
 
     /// Whether nothing changes that memory any more.

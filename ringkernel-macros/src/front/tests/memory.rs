@@ -3,7 +3,7 @@
 use super::harness::actor;
 
 actor! {
-    places: 300 rounds;
+    places: 100 rounds;
     types {
         struct Machine { grid: [Cell; 4], p: Point, q: Point, n: u32, deep: Deep, list: [u16; 40] }
         struct Cell { value: i32, seen: bool, tags: [u8; 3] }
@@ -204,7 +204,7 @@ actor! {
 }
 
 actor! {
-    calls: 250 rounds;
+    calls: 100 rounds;
     types {
         struct Machine { p: Point, total: i64, cells: [u32; 6] }
         struct Point { x: i32, y: i32 }

@@ -6,4 +6,5 @@ mod harness;
 mod memory;
 mod messages;
 mod methods;
+mod narrow;
 mod numbers;

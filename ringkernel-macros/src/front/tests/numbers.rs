@@ -3,7 +3,7 @@
 use super::harness::actor;
 
 actor! {
-    operators: 400 rounds;
+    operators: 250 rounds;
     types {
         struct Counter { total: i64, small: i8, count: u32, ratio: f32, on: bool }
         struct Pair { a: i32, b: i32 }

@@ -1,9 +1,9 @@
 //! Calls: of functions, of methods, of the few things of std that devices know.
 
 use super::check::{Checker, Expect};
-use super::tree::{ArrayMethod, Expr, FnId, Kind};
+use super::tree::{ArrayMethod, Expr, FnId, Kind, Pat, PatKind, Stmt, StmtKind};
 use crate::front::methods::{self, NumMethod};
-use crate::front::parse::ast;
+use crate::front::parse::ast::{self, Source};
 use crate::front::types::{Prim, Ty, VarKind, unsigned};
 use crate::ir::{CmpOp, Const};
 use proc_macro2::Span;
@@ -328,28 +328,46 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// `(low..high).contains(&item)` is two comparisons.
+    /// `(low..high).contains(&item)` is two comparisons, of values computed once and in that order.
     pub(super) fn range_contains(&mut self, range: &ast::RangeExpr, item: &ast::Expr, span: Span) -> Expr {
-        let low = range.low.as_ref().map(|e| self.expr(e, &Expect::Nothing));
-        let high = range.high.as_ref().map(|e| self.expr(e, &Expect::Nothing));
-        let item = self.expr(item, &Expect::Nothing);
-        let item = self.auto_deref(item);
+        let mut stmts = Vec::new();
+        let low = range.low.as_ref().map(|e| self.operand_once(e, &mut stmts));
+        let high = range.high.as_ref().map(|e| self.operand_once(e, &mut stmts));
+        let item = self.operand_once(item, &mut stmts);
         let ends = [(low, CmpOp::Ge), (high, if range.inclusive { CmpOp::Le } else { CmpOp::Lt })];
-        let mut whole: Option<Expr> = None;
+        let mut whole = Expr { span, ty: Ty::bool(), kind: Kind::Bool(true) };
         for (end, op) in ends {
             let Some(end) = end else { continue };
-            let end = self.auto_deref(end);
             self.unify(&item.ty.clone(), &end.ty.clone(), end.span);
             let kind = Kind::Compare(op, Box::new(item.clone()), Box::new(end));
             let test = Expr { span, ty: Ty::bool(), kind };
-            whole = Some(match whole {
-                None => test,
-                Some(before) => {
-                    Expr { span, ty: Ty::bool(), kind: Kind::And(Box::new(before), Box::new(test)) }
-                }
-            });
+            whole = Expr { span, ty: Ty::bool(), kind: Kind::And(Box::new(whole), Box::new(test)) };
         }
-        whole.unwrap_or(Expr { span, ty: Ty::bool(), kind: Kind::Bool(true) })
+        let source = Source { span, text: String::new() };
+        let kind = Kind::Block { label: None, stmts, tail: Some((Box::new(whole), source)) };
+        Expr { span, ty: Ty::bool(), kind }
+    }
+
+    /// An expression that may be used more than once: computed by a statement in front, unless that makes no difference.
+    fn operand_once(&mut self, expr: &ast::Expr, stmts: &mut Vec<Stmt>) -> Expr {
+        let expr = self.expr(expr, &Expect::Nothing);
+        let mut expr = self.auto_deref(expr);
+        if let Kind::Deref(inner) = expr.kind {
+            // `&x` looked through is `x`.
+            expr = match inner.kind {
+                Kind::Ref(_, inner) => *inner,
+                kind => Expr { kind: Kind::Deref(Box::new(Expr { kind, ..*inner })), ..expr },
+            };
+        }
+        if expr.is_speculable() {
+            return expr;
+        }
+        let (span, ty) = (expr.span, expr.ty.clone());
+        let local = self.declare("", ty.clone(), false);
+        let pat = Pat { span, ty: ty.clone(), kind: PatKind::Bind { local, by_ref: false, sub: None } };
+        let source = Source { span, text: String::new() };
+        stmts.push(Stmt { source, kind: StmtKind::Let { pat, init: Some(expr) } });
+        Expr { span, ty, kind: Kind::Local(local) }
     }
 }
 

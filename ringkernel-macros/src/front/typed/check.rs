@@ -105,7 +105,7 @@ impl<'e, 'p> Checker<'e, 'p> {
         let value = self.coerce(value, &ty);
         let body =
             Body { params: Vec::new(), locals: self.locals, ret: ty.clone(), value, table: self.table };
-        ConstItem { name: item.name.clone(), ty, body }
+        ConstItem { name: item.name.clone(), ty, body: Rc::new(body) }
     }
 
     pub(super) fn shallow(&self, ty: &Ty) -> Ty {

@@ -18,7 +18,13 @@ impl Checker<'_, '_> {
             TypeKind::Prim(prim) => Ty::Prim(*prim),
             TypeKind::SelfType => {
                 let path = ast::Path { span: ty.span, text: "Self".into(), segments: vec!["Self".into()] };
-                self.env.find_type(self.owner, &path).map_or(Ty::Error, Ty::Struct)
+                match self.env.find_type(self.owner, &path) {
+                    Some(def) => Ty::Struct(def),
+                    None => {
+                        self.env.defer(ty.span, "there is no `Self` here");
+                        Ty::Error
+                    }
+                }
             }
             TypeKind::Path(path) => match self.env.find_type(self.owner, path) {
                 Some(def) => Ty::Struct(def),

@@ -53,7 +53,7 @@ pub(crate) struct Body {
 pub(crate) struct ConstItem {
     pub(crate) name: String,
     pub(crate) ty: Ty,
-    pub(crate) body: Body,
+    pub(crate) body: Rc<Body>,
 }
 
 #[derive(Clone, Debug)]

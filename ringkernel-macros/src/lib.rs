@@ -23,7 +23,7 @@ mod emit;
 mod expand;
 mod front;
 // The IR says more than its printers read: the verifier, which runs in tests, reads the rest.
-#[cfg_attr(not(test), allow(dead_code))]
+#[allow(dead_code)]
 mod ir;
 mod ir_eval;
 #[cfg(test)]

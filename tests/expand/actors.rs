@@ -200,10 +200,20 @@ fn halves_may_stand_apart_and_come_from_macros() -> Result<(), RingKernelError> 
         assert_eq!(apart.add(2).await?, 42);
         assert_eq!(ByTwo::launch(&runtime, LaunchOptions::default()).await?.add(3).await?, 6);
         assert_eq!(ByHalf::launch(&runtime, LaunchOptions::default()).await?.add(3).await?, 1.5);
+        let sums = carried::Sums::launch(&runtime, LaunchOptions::default()).await?;
+        assert_eq!(sums.add(Whole { part: Part { x: [1, 2] } }).await?, 3);
+        assert_eq!(sums.total(true).await?, 3);
         let inside = Inside::launch(&runtime, LaunchOptions::default()).await?;
         assert_eq!((inside.swap(1).await?, inside.swap(2).await?), (0, 1));
         let known: Vec<_> = runtime.list_kernels().iter().map(|kernel| kernel.id).collect();
-        for id in ["expand.account", "expand.apart", "expand.by_two", "expand.by_half", "expand.inside"] {
+        for id in [
+            "expand.account",
+            "expand.apart",
+            "carried.sums",
+            "expand.by_two",
+            "expand.by_half",
+            "expand.inside",
+        ] {
             assert!(known.contains(&id), "{known:?}");
         }
         runtime.shutdown().await

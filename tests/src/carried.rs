@@ -2,7 +2,7 @@
 
 #![deny(warnings, missing_docs, unreachable_pub)]
 
-use ringkernel::{DeviceType, RingMessage, device_const, device_fn};
+use ringkernel::{DeviceType, RingContext, RingMessage, device_const, device_fn, handler, ring_kernel};
 
 /// Public.
 #[derive(DeviceType, Clone, Copy, Debug, PartialEq)]
@@ -30,4 +30,26 @@ pub fn sum(part: Part) -> u32 {
         total += part.x[i] as u32;
     }
     total
+}
+
+/// Public.
+#[ring_kernel(id = "carried.sums")]
+#[derive(Default, Debug)]
+pub struct Sums {
+    total: u32,
+}
+
+#[ring_kernel]
+impl Sums {
+    /// Adds up.
+    #[handler]
+    fn add(&mut self, _ctx: &mut RingContext, whole: Whole) -> u32 {
+        self.total += sum(whole.part);
+        self.total
+    }
+
+    #[handler]
+    fn total(&self, _ctx: &mut RingContext, _: bool) -> u32 {
+        self.total
+    }
 }

@@ -81,11 +81,10 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
         }
     });
     let handles = actor.handlers.iter().map(|Handler { message, reply, .. }| {
+        let reply = quote_spanned! { at(reply) => type Reply = #reply; };
         quote_spanned! { at(message) =>
             #[automatically_derived]
-            impl ::ringkernel::__private::Handles<#message> for #path {
-                type Reply = #reply;
-            }
+            impl ::ringkernel::__private::Handles<#message> for #path { #reply }
         }
     });
     let infos = actor.handlers.iter().map(|handler| {

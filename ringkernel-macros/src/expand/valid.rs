@@ -61,6 +61,12 @@ pub fn read(item: ItemImpl) -> (ActorImpl, Vec<Diagnostic>) {
             "an actor cannot be generic: its handlers are compiled for devices here, with every type known",
         ));
     }
+    for attr in item.attrs.iter().filter(|attr| attr.path().is_ident("cfg")) {
+        errors.push(Diagnostic::new(
+            attr.span(),
+            "`#[cfg]` here would leave what `#[ring_kernel]` adds: put it above `#[ring_kernel]`",
+        ));
+    }
     let path = match strip_groups(&item.self_ty) {
         Type::Path(path) if path.qself.is_none() => path.path,
         other => {
@@ -402,6 +408,11 @@ mod tests {
     fn an_impl_that_cannot_be_an_actor_is_refused() {
         let found = errors(parse_quote! { impl Account { fn a(&self) {} } });
         assert!(found.len() == 1 && found[0].contains("handles no message"), "{found:#?}");
+        let found = errors(parse_quote! {
+            #[cfg(unix)]
+            impl Account { #[handler] fn a(&self, ctx: &mut RingContext, msg: M) {} }
+        });
+        assert!(found.len() == 1 && found[0].contains("above `#[ring_kernel]`"), "{found:#?}");
         let found = errors(parse_quote! {
             impl Account {
                 #[handler] fn a(&mut self, ctx: &mut RingContext, msg: M) {}

@@ -1,1 +1,31 @@
-//! Shared pieces of the examples.
+//! Lessons in RingKernel. Each is one file beside this folder and reads from top to bottom; each runs without a GPU.
+//!
+//! 1. `quickstart`: an actor, a typed request, the best backend there is.
+//! 2. `lifecycle`: launch, activate, suspend, resume, terminate, and what happens to messages meanwhile.
+//! 3. `dynamic_handle`: the same by name, where the actor's type is not known at compile time.
+//! 4. `many_instances`: a hundred thousand actors of one type, and requests to many of them at once.
+//! 5. `backends`: one actor on every backend present, and that they agree.
+//! 6. `request_reply`: how long a request takes, on every backend present.
+//! 7. `inspect`: the device code the compiler made of an actor.
+//!
+//! ```sh
+//! cargo run --release --example quickstart
+//! cargo run --release --example backends --features wgpu
+//! ```
+
+use ringkernel::{Backend, RingKernel};
+
+/// Every backend, the fastest first.
+pub const BACKENDS: [Backend; 4] = [Backend::Cuda, Backend::Metal, Backend::Wgpu, Backend::Cpu];
+
+/// The runtimes of every backend that is compiled in and present; says on stdout why the others are not.
+pub async fn every_backend_present() -> Vec<RingKernel> {
+    let mut present = Vec::new();
+    for backend in BACKENDS {
+        match RingKernel::builder().backend(backend).build().await {
+            Ok(runtime) => present.push(runtime),
+            Err(error) => println!("without {backend}: {error}"),
+        }
+    }
+    present
+}

@@ -74,12 +74,16 @@ extern crate self as ringkernel;
 pub mod __private;
 pub mod actor;
 pub mod backend;
+#[cfg(feature = "cuda")]
+pub mod baseline;
 mod bridge;
 pub mod context;
 pub mod error;
 mod expansion;
 pub mod handle;
 mod inbox;
+#[cfg(feature = "wgpu")]
+pub mod inspect;
 mod lane;
 pub mod lifecycle;
 mod live;

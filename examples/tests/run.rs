@@ -1,0 +1,118 @@
+//! Runs every lesson as a process of its own and checks what it says.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The compiled example, which cargo puts beside this test.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
+    let path = profile.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is not built: run `cargo test -p ringkernel-examples`", path.display());
+    path
+}
+
+/// What an example prints, run to a good end.
+fn output(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(example(name)).args(arguments).output().expect("the example starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} ended with {}\n{stdout}\n{stderr}", output.status);
+    stdout.into_owned()
+}
+
+#[track_caller]
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn quickstart_runs_on_the_best_backend_and_says_which_and_why() {
+    let said = output("quickstart", &[]);
+    has(&said, &["using ", "1250 cents after 1 deposit, on ", "6300 cents after 102 deposits"]);
+    has(&said, &["the device has processed 102 messages"]);
+}
+
+#[test]
+fn lifecycle_walks_every_path_and_messages_wait_for_a_suspended_kernel() {
+    let said = output("lifecycle", &[]);
+    has(
+        &said,
+        &["launched:     Active, counts to 1", "suspended:    Deactivated", "did not answer within 50ms"],
+    );
+    has(&said, &["snapshot:     total 1", "resumed:      Active, counts to 1111", "not started:  Launched"]);
+    has(
+        &said,
+        &["activated:    Active, counts to 10", "again:        cannot activate", "terminated:   Terminated"],
+    );
+    has(&said, &["shut down:    Terminated"]);
+}
+
+#[test]
+fn dynamic_handle_sends_and_receives_by_name() {
+    let said = output("dynamic_handle", &[]);
+    has(
+        &said,
+        &[
+            "averager (Averager, 1 handler)",
+            "there is no kernel `avenger`",
+            "mean of 1: 1\n",
+            "mean of 2: 1.5\n",
+            "mean of 3: 3\n",
+        ],
+    );
+    has(&said, &["nothing: ", "does not handle `u64`"]);
+}
+
+#[test]
+fn many_instances_keep_their_states_apart() {
+    let said = output("many_instances", &[]);
+    has(
+        &said,
+        &["100000 thermostats on ", "room: 99999, heat: true, switched: 1", "heat: false, switched: 2"],
+    );
+    has(
+        &said,
+        &[
+            "no instance 100000",
+            "2000 rooms answered, 0 of them heat",
+            "600 of the first thousand rooms heat",
+        ],
+    );
+}
+
+#[test]
+fn backends_agree_on_every_answer() {
+    let said = output("backends", &[]);
+    has(&said, &["8 x d6: Rolled", "3 x d0: division by zero", "10000 x d2: Rolled"]);
+    if cfg!(feature = "wgpu") && std::env::var("RINGKERNEL_REQUIRE").is_ok_and(|list| list.contains("wgpu")) {
+        has(&said, &["on WebGPU", "the same 6 answers"]);
+    }
+}
+
+#[test]
+fn request_reply_prints_a_line_for_each_way_to_ask() {
+    let said = output("request_reply", &["--quick"]);
+    has(&said, &["p50, us", "CPU ask (", "CPU ask_blocking ("]);
+}
+
+#[test]
+fn inspect_prints_the_device_code() {
+    let said = output("inspect", &[]);
+    has(
+        &said,
+        &[
+            "==== PTX of `window`",
+            ".visible .func",
+            "ringkernel_dispatch",
+            "==== WGSL of `window`",
+            "fn ringkernel_dispatch",
+        ],
+    );
+    has(
+        &said,
+        &["==== MSL of `window`", if cfg!(feature = "wgpu") { "metal_stdlib" } else { "not available" }],
+    );
+    assert!(!output("inspect", &["wgsl"]).contains("PTX of"));
+}

@@ -313,6 +313,8 @@ fn check_message(ty: &Type, what: &str, errors: &mut Vec<Diagnostic>) {
         Type::Reference(_) => {
             refuse(format!("{what} is handed over by value: remove the `&`"));
         }
+        // `()` is a message like any scalar: one that says no more than that it was sent.
+        Type::Tuple(tuple) if tuple.elems.is_empty() => {}
         Type::Array(_) | Type::Tuple(_) => refuse(format!(
             "{what} has a name: wrap `{}` in a struct with `#[derive(RingMessage)]`",
             ty.to_token_stream().to_string().replace(" ;", ";").replace(" ,", ",")

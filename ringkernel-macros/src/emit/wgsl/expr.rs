@@ -160,7 +160,8 @@ fn resized(a: &str, from: Scalar, to: Scalar) -> String {
         // Out-of-range values keep their low 32 bits by being put together from them.
         (true, true) => "bitcast<i32>(rk_low(bitcast<u64>({})))".replace("{}", a),
         (true, false) => format!("rk_low({a})"),
-        (false, _) if width => format!("{middle}({a})"),
+        (false, true) if width => format!("rk_widen({a})"),
+        (false, false) if width => format!("{middle}({a})"),
         (false, _) => a.to_string(),
     };
     if sign { format!("bitcast<{t}>({cut})") } else { cut }

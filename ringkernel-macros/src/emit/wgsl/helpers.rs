@@ -16,6 +16,12 @@ const HELPERS: &[(&str, &str)] = &[
     return u64(low) | (u64(high) << 32u);
 }
 "),
+    // Mesa 22.3 (`nir_opt_algebraic`) takes `i64(x)` out of a comparison with a constant, and orders the rest wrongly.
+    ("rk_widen", "// i64(x), in words that drivers do not see through.
+fn rk_widen(x: i32) -> i64 {
+    return bitcast<i64>(u64(bitcast<u32>(x)) ^ 0x80000000lu) - 0x80000000li;
+}
+"),
     ("rk_low", "fn rk_low(x: u64) -> u32 {
     return u32(x & 0xfffffffflu);
 }

@@ -121,10 +121,12 @@ impl Parser {
     }
 }
 
-/// The text of a panic: the literal as written (arguments are not formatted on devices).
+/// The text of a panic: the literal as written, with its `{{` and `}}` undone (arguments are not formatted on devices).
 fn message(expr: &syn::Expr) -> String {
     match expr {
-        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => text.value(),
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => {
+            text.value().replace("{{", "{").replace("}}", "}")
+        }
         syn::Expr::Group(group) => message(&group.expr),
         other => other.to_token_stream().to_string(),
     }

@@ -29,3 +29,8 @@ pub async fn every_backend_present() -> Vec<RingKernel> {
     }
     present
 }
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

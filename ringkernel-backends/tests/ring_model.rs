@@ -52,8 +52,7 @@ fn ring(capacity: u32, start: u64) -> Arc<Modelled> {
 }
 
 fn message(sender: u32, number: u64) -> (Header, [u8; 8]) {
-    let header =
-        Header { tag: 300, instance: sender, correlation: Correlation::NONE, words: 0, hlc: number };
+    let header = Header { tag: 300, instance: sender, correlation: Correlation::NONE, words: 0, hlc: number };
     (header, (((sender as u64) << 32) | (number * 3)).to_le_bytes())
 }
 

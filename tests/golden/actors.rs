@@ -1,5 +1,8 @@
 //! A dozen small actors, one construct each, whose device code is committed beside this file and reviewed like code.
 
+// Forms that clippy would write in another way are here on purpose.
+#![allow(clippy::all)]
+
 use ringkernel::prelude::*;
 
 /// The actor of the documentation.

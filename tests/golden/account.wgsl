@@ -14,7 +14,7 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 
 // deposit
 fn Account_deposit(state: u32, instance: u32) -> vec2<u32> {
-    // 36: self.cents += msg.cents;
+    // 39: self.cents += msg.cents;
     let r0 = bitcast<i64>(rk_u64(rk_message[0], rk_message[1]));
     let r1 = bitcast<i64>(rk_u64(rk_state[state], rk_state[state + 1u]));
     let r2 = rk_add_overflows_i64(r1, r0);
@@ -22,13 +22,13 @@ fn Account_deposit(state: u32, instance: u32) -> vec2<u32> {
     let r3 = (r1 + r0);
     rk_state[state] = rk_low(bitcast<u64>(r3));
     rk_state[state + 1u] = rk_high(bitcast<u64>(r3));
-    // 37: self.deposits += 1;
+    // 40: self.deposits += 1;
     let r4 = rk_state[state + 2u];
     let r5 = (r4 + 1u < r4);
     if (r5) { return rk_fault(1u, 1u); } // arithmetic overflow
     let r6 = (r4 + 1u);
     rk_state[state + 2u] = r6;
-    // 38: Balance { cents: self.cents, deposits: self.deposits }
+    // 41: Balance { cents: self.cents, deposits: self.deposits }
     rk_reply[0] = rk_low(bitcast<u64>(r3));
     rk_reply[1] = rk_high(bitcast<u64>(r3));
     rk_reply[2] = r6;
@@ -37,22 +37,22 @@ fn Account_deposit(state: u32, instance: u32) -> vec2<u32> {
 
 // withdraw
 fn Account_withdraw(state: u32, instance: u32) -> vec2<u32> {
-    // 43: if msg.cents > self.cents {
+    // 46: if msg.cents > self.cents {
     let r0 = bitcast<i64>(rk_u64(rk_message[0], rk_message[1]));
     let r1 = bitcast<i64>(rk_u64(rk_state[state], rk_state[state + 1u]));
     let r2 = (r0 > r1);
     if (r2) {
-        // 44: return false;
+        // 47: return false;
         rk_reply[0] = insertBits(rk_reply[0], 0u, 0u, 8u);
         return vec2<u32>(0x10u, 1u);
     }
-    // 46: self.cents -= msg.cents;
+    // 49: self.cents -= msg.cents;
     let r5 = rk_sub_overflows_i64(r1, r0);
     if (r5) { return rk_fault(1u, 2u); } // arithmetic overflow
     let r6 = (r1 - r0);
     rk_state[state] = rk_low(bitcast<u64>(r6));
     rk_state[state + 1u] = rk_high(bitcast<u64>(r6));
-    // 47: true
+    // 50: true
     rk_reply[0] = insertBits(rk_reply[0], 1u, 0u, 8u);
     return vec2<u32>(0x10u, 1u);
 }

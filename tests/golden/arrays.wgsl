@@ -15,13 +15,13 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 fn Arrays_count(state: u32, instance: u32) -> vec2<u32> {
     var i_v0: u32;
     var local_weights_0: array<u32, 5>;
-    // 273: let weights = [1u32, 2, 3, 5, 8];
+    // 276: let weights = [1u32, 2, 3, 5, 8];
     local_weights_0[0] = 0x1u;
     local_weights_0[1] = 0x2u;
     local_weights_0[2] = 0x3u;
     local_weights_0[3] = 0x5u;
     local_weights_0[4] = 0x8u;
-    // 274: for i in 0..5 {
+    // 277: for i in 0..5 {
     i_v0 = 0u;
     loop {
         let i_0 = i_v0;
@@ -29,7 +29,7 @@ fn Arrays_count(state: u32, instance: u32) -> vec2<u32> {
         if (!r1) {
             break;
         }
-        // 275: self.bins[msg.items[i] as usize] += msg.weight * weights[i];
+        // 278: self.bins[msg.items[i] as usize] += msg.weight * weights[i];
         let r2 = rk_message[2];
         let rk_word1 = i_0;
         let r4 = local_weights_0[rk_word1];
@@ -53,7 +53,7 @@ fn Arrays_count(state: u32, instance: u32) -> vec2<u32> {
         let r15 = (r14 + 1u);
         i_v0 = r15;
     }
-    // 277: self.bins[0]
+    // 280: self.bins[0]
     let r16 = rk_state[state];
     rk_reply[0] = r16;
     return vec2<u32>(0x17u, 1u);

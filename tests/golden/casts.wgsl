@@ -15,7 +15,7 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 // to_byte
 fn Casts_to_byte(state: u32, instance: u32) -> vec2<u32> {
     let msg_0 = bitcast<f32>(rk_message[0]);
-    // 130: msg as u8
+    // 133: msg as u8
     let r1 = min(rk_f32_to_u32(msg_0), 255u);
     rk_reply[0] = insertBits(rk_reply[0], r1, 0u, 8u);
     return vec2<u32>(0x15u, 1u);
@@ -24,7 +24,7 @@ fn Casts_to_byte(state: u32, instance: u32) -> vec2<u32> {
 // to_float
 fn Casts_to_float(state: u32, instance: u32) -> vec2<u32> {
     let msg_0 = bitcast<i64>(rk_u64(rk_message[0], rk_message[1]));
-    // 135: msg as i32 as f32
+    // 138: msg as i32 as f32
     let r1 = bitcast<i32>(rk_low(bitcast<u64>(msg_0)));
     let r2 = f32(r1);
     rk_reply[0] = bitcast<u32>(r2);

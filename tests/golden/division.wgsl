@@ -13,7 +13,7 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 
 // divide
 fn Division_divide(state: u32, instance: u32) -> vec2<u32> {
-    // 113: msg.a / msg.b + msg.a % 10
+    // 116: msg.a / msg.b + msg.a % 10
     let r0 = bitcast<i32>(rk_message[0]);
     let r1 = bitcast<i32>(rk_message[1]);
     let r2 = (r1 == 0i);

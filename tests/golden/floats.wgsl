@@ -13,11 +13,11 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 
 // observe
 fn Floats_observe(state: u32, instance: u32) -> vec2<u32> {
-    // 161: let weight = self.weight + msg.weight;
+    // 164: let weight = self.weight + msg.weight;
     let r0 = bitcast<f32>(rk_state[state + 1u]);
     let r1 = bitcast<f32>(rk_message[1]);
     let weight_2 = (r0 + r1);
-    // 162: self.mean = (self.mean * self.weight + msg.value * msg.weight) / weight;
+    // 165: self.mean = (self.mean * self.weight + msg.value * msg.weight) / weight;
     let r3 = bitcast<f32>(rk_state[state]);
     let r5 = (r3 * r0);
     let r6 = bitcast<f32>(rk_message[0]);
@@ -25,9 +25,9 @@ fn Floats_observe(state: u32, instance: u32) -> vec2<u32> {
     let r9 = (r5 + r8);
     let r10 = (r9 / weight_2);
     rk_state[state] = bitcast<u32>(r10);
-    // 163: self.weight = weight;
+    // 166: self.weight = weight;
     rk_state[state + 1u] = bitcast<u32>(weight_2);
-    // 164: self.mean.mul_add(2.0, 1.0).sqrt()
+    // 167: self.mean.mul_add(2.0, 1.0).sqrt()
     let r12 = fma(r10, 2.0f, 1.0f);
     let r13 = sqrt(r12);
     rk_reply[0] = bitcast<u32>(r13);

@@ -16,36 +16,36 @@ fn Functions_draw(state: u32, instance: u32) -> vec2<u32> {
     var step_v1: u32;
     var step_v2: u32;
     let msg_0 = rk_message[0];
-    // 351: let mut other = msg;
-    // 352: step(&mut self.seed, msg) ^ step(&mut other, self.seed)
-    // 334: if salt == 0 {
+    // 354: let mut other = msg;
+    // 355: step(&mut self.seed, msg) ^ step(&mut other, self.seed)
+    // 337: if salt == 0 {
     let r1 = (msg_0 == 0u);
     if (r1) {
-        // 335: return *seed;
+        // 338: return *seed;
         let r2 = rk_state[state];
         step_v1 = r2;
     } else {
-        // 337: *seed = seed.wrapping_mul(FACTOR).wrapping_add(salt);
+        // 340: *seed = seed.wrapping_mul(FACTOR).wrapping_add(salt);
         let r3 = rk_state[state];
         let r4 = (r3 * 1664525u);
         let r5 = (r4 + msg_0);
         rk_state[state] = r5;
-        // 338: *seed >> 16
+        // 341: *seed >> 16
         let r7 = (r5 >> 16u);
         step_v1 = r7;
     }
     let r8 = step_v1;
     let salt_9 = rk_state[state];
-    // 334: if salt == 0 {
+    // 337: if salt == 0 {
     let r10 = (salt_9 == 0u);
     if (r10) {
-        // 335: return *seed;
+        // 338: return *seed;
         step_v2 = msg_0;
     } else {
-        // 337: *seed = seed.wrapping_mul(FACTOR).wrapping_add(salt);
+        // 340: *seed = seed.wrapping_mul(FACTOR).wrapping_add(salt);
         let r13 = (msg_0 * 1664525u);
         let r14 = (r13 + salt_9);
-        // 338: *seed >> 16
+        // 341: *seed >> 16
         let r16 = (r14 >> 16u);
         step_v2 = r16;
     }

@@ -14,55 +14,55 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 // search
 fn Labels_search(state: u32, instance: u32) -> vec2<u32> {
     var tried_v0: u32;
-    var value_v1: u32;
+    var found_v1: u32;
     var i_v2: u32;
     var rk_leave: u32;
     let msg_0 = rk_message[0];
-    // 208: let mut tried = 0;
+    // 211: let mut tried = 0;
     tried_v0 = 0u;
-    // 209: let found = 'outer: loop { let mut i = 0; while i < 10 { i += 1; tried += 1; if tried * i?
+    // 212: let found = 'outer: loop { let mut i = 0; while i < 10 { i += 1; tried += 1; if tried * i?
     loop {
-        // 210: let mut i = 0;
+        // 213: let mut i = 0;
         i_v2 = 0u;
-        // 211: while i < 10 {
+        // 214: while i < 10 {
         loop {
             let r1 = i_v2;
             let r2 = (r1 < 10u);
             if (!r2) {
                 break;
             }
-            // 212: i += 1;
+            // 215: i += 1;
             let r5 = (r1 + 1u);
             i_v2 = r5;
-            // 213: tried += 1;
+            // 216: tried += 1;
             let r6 = tried_v0;
             let r7 = (r6 + 1u < r6);
             if (r7) { return rk_fault(1u, 1u); } // arithmetic overflow
             let r8 = (r6 + 1u);
             tried_v0 = r8;
-            // 214: if tried * i == msg {
+            // 217: if tried * i == msg {
             let r11 = (rk_mul_high_u32(r8, r5) != 0u);
             if (r11) { return rk_fault(1u, 2u); } // arithmetic overflow
             let r12 = (r8 * r5);
             let r13 = (r12 == msg_0);
             if (r13) {
-                // 215: break 'outer tried;
-                value_v1 = r8;
+                // 218: break 'outer tried;
+                found_v1 = r8;
                 rk_leave = 1u;
                 break;
             }
-            // 217: if tried > 1000 {
+            // 220: if tried > 1000 {
             let r16 = (r8 > 1000u);
             if (r16) {
-                // 218: return 0;
+                // 221: return 0;
                 rk_reply[0] = 0x0u;
                 return vec2<u32>(0x17u, 1u);
             }
-            // 220: if tried % 7 == 0 {
+            // 223: if tried % 7 == 0 {
             let r18 = (r8 % 7u);
             let r19 = (r18 == 0u);
             if (r19) {
-                // 221: continue 'outer;
+                // 224: continue 'outer;
                 rk_leave = 2u;
                 break;
             }
@@ -76,8 +76,8 @@ fn Labels_search(state: u32, instance: u32) -> vec2<u32> {
             continue;
         }
     }
-    let found_20 = value_v1;
-    // 225: found
+    let found_20 = found_v1;
+    // 228: found
     rk_reply[0] = found_20;
     return vec2<u32>(0x17u, 1u);
 }

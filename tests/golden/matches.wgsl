@@ -14,7 +14,7 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 // classify
 fn Matches_classify(state: u32, instance: u32) -> vec2<u32> {
     let msg_0 = bitcast<i32>(rk_message[0]);
-    // 242: match msg {
+    // 245: match msg {
     let r1 = (msg_0 == 0i);
     if (r1) {
         rk_reply[0] = 0x0u;

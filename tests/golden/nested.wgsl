@@ -13,7 +13,7 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 
 // set
 fn Nested_set(state: u32, instance: u32) -> vec2<u32> {
-    // 316: let was = Was { point: self.corners[msg.which as usize], flag: self.flag };
+    // 319: let was = Was { point: self.corners[msg.which as usize], flag: self.flag };
     let r0 = extractBits(rk_message[0], 0u, 8u);
     let r1 = r0;
     let r2 = (r1 >= 2u);
@@ -24,7 +24,7 @@ fn Nested_set(state: u32, instance: u32) -> vec2<u32> {
     let rk_word3 = state + r1 * 4u + 4u;
     let r4 = bitcast<i64>(rk_u64(rk_state[rk_word3], rk_state[rk_word3 + 1u]));
     let r5 = (extractBits(rk_state[state], 0u, 8u) != 0u);
-    // 317: self.corners[msg.which as usize] = msg.to;
+    // 320: self.corners[msg.which as usize] = msg.to;
     let r9 = extractBits(bitcast<i32>(rk_message[2]), 0u, 16u);
     let rk_byte5 = r1 * 16u + 8u;
     let rk_word4 = state + (rk_byte5 >> 2u);
@@ -33,18 +33,18 @@ fn Nested_set(state: u32, instance: u32) -> vec2<u32> {
     let rk_word6 = state + r1 * 4u + 4u;
     rk_state[rk_word6] = rk_low(bitcast<u64>(r10));
     rk_state[rk_word6 + 1u] = rk_high(bitcast<u64>(r10));
-    // 318: self.pair = (msg.which, self.pair.1 + 1);
+    // 321: self.pair = (msg.which, self.pair.1 + 1);
     let r12 = rk_state[state + 11u];
     let r13 = (r12 + 1u < r12);
     if (r13) { return rk_fault(1u, 2u); } // arithmetic overflow
     let r14 = (r12 + 1u);
     rk_state[state + 10u] = insertBits(rk_state[state + 10u], r0, 0u, 8u);
     rk_state[state + 11u] = r14;
-    // 319: self.flag = !self.flag;
+    // 322: self.flag = !self.flag;
     let r15 = (extractBits(rk_state[state], 0u, 8u) != 0u);
     let r16 = !r15;
     rk_state[state] = insertBits(rk_state[state], select(0u, 1u, r16), 0u, 8u);
-    // 320: was
+    // 323: was
     rk_reply[0] = insertBits(rk_reply[0], bitcast<u32>(r3), 0u, 16u);
     rk_reply[2] = rk_low(bitcast<u64>(r4));
     rk_reply[3] = rk_high(bitcast<u64>(r4));

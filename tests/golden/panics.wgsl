@@ -14,22 +14,22 @@ fn rk_fault(kind: u32, site: u32) -> vec2<u32> {
 // check
 fn Panics_check(state: u32, instance: u32) -> vec2<u32> {
     let msg_0 = bitcast<i32>(rk_message[0]);
-    // 371: self.calls = self.calls.wrapping_add(1);
+    // 374: self.calls = self.calls.wrapping_add(1);
     let r1 = rk_state[state];
     let r2 = (r1 + 1u);
     rk_state[state] = r2;
-    // 372: assert!(msg >= 0, "negative");
+    // 375: assert!(msg >= 0, "negative");
     let r4 = (msg_0 < 0i);
     if (r4) { return rk_fault(6u, 0u); } // panic
-    // 373: if msg as u32 == ctx.instance() {
+    // 376: if msg as u32 == ctx.instance() {
     let r5 = bitcast<u32>(msg_0);
     let r6 = instance;
     let r7 = (r5 == r6);
     if (r7) {
-        // 374: panic!("that is me");
+        // 377: panic!("that is me");
         return rk_fault(6u, 1u); // panic
     }
-    // 376: msg
+    // 379: msg
     rk_reply[0] = bitcast<u32>(msg_0);
     return vec2<u32>(0x13u, 1u);
 }

@@ -20,9 +20,9 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
     var i_v4: u32;
     var more_v5: bool;
     let msg_0 = extractBits(rk_message[0], 0u, 8u);
-    // 181: let mut sum = 0;
+    // 184: let mut sum = 0;
     sum_v0 = 0u;
-    // 182: for i in 0..msg {
+    // 185: for i in 0..msg {
     i_v1 = 0u;
     loop {
         let i_1 = i_v1;
@@ -30,7 +30,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
         if (!r2) {
             break;
         }
-        // 183: sum += i as u32;
+        // 186: sum += i as u32;
         let r3 = i_1;
         let r4 = sum_v0;
         let r5 = (r4 + r3 < r4);
@@ -41,7 +41,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
         let r8 = ((r7 + 1u) & 0xffu);
         i_v1 = r8;
     }
-    // 185: for i in (msg..= 255).rev() {
+    // 188: for i in (msg..= 255).rev() {
     more_v3 = true;
     i_v2 = 255u;
     loop {
@@ -50,7 +50,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
             break;
         }
         let i_11 = i_v2;
-        // 186: sum ^= i as u32;
+        // 189: sum ^= i as u32;
         let r12 = i_11;
         let r13 = sum_v0;
         let r14 = (r13 ^ r12);
@@ -61,7 +61,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
         let r17 = ((r15 - 1u) & 0xffu);
         i_v2 = r17;
     }
-    // 188: for i in (0..msg).step_by(3) {
+    // 191: for i in (0..msg).step_by(3) {
     let r18 = (0u < msg_0);
     let r19 = ((msg_0 - 1u) & 0xffu);
     more_v5 = r18;
@@ -72,7 +72,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
             break;
         }
         let i_21 = i_v4;
-        // 189: sum += 2 * i as u32;
+        // 192: sum += 2 * i as u32;
         let r22 = i_21;
         let r24 = (2u * r22);
         let r25 = sum_v0;
@@ -88,7 +88,7 @@ fn Ranges_sum(state: u32, instance: u32) -> vec2<u32> {
         let r32 = ((r28 + 3u) & 0xffu);
         i_v4 = r32;
     }
-    // 191: sum
+    // 194: sum
     let r33 = sum_v0;
     rk_reply[0] = r33;
     return vec2<u32>(0x17u, 1u);

@@ -8,3 +8,4 @@ mod messages;
 mod methods;
 mod narrow;
 mod numbers;
+mod odds;

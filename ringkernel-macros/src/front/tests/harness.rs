@@ -402,7 +402,7 @@ macro_rules! actor {
         handlers { $( $h:ident($M:ty) -> $R:ty; )* }
         code { $($code:tt)* }
     ) => {
-        #[allow(dead_code, unused_variables, clippy::all, arithmetic_overflow, unconditional_panic, unused_mut, unused_assignments, path_statements)]
+        #[allow(dead_code, unused_variables, clippy::all, arithmetic_overflow, unconditional_panic, unused_mut, unused_assignments, path_statements, unused_parens, double_negations)]
         mod $name {
             use super::super::harness::{accepted, actor, RingContext, Random, Run, Variants, Wire, native, pad, program};
             $(

@@ -1,5 +1,6 @@
-use ringkernel::{RingContext, handler, ring_kernel};
+use ringkernel::{RingContext, device_const, handler, ring_kernel};
 
+#[device_const]
 const LIMIT: i64 = 100;
 
 fn capped(cents: i64) -> i64 {
@@ -15,7 +16,7 @@ struct Account {
 impl Account {
     #[handler]
     fn deposit(&mut self, _ctx: &mut RingContext, cents: i64) -> i64 {
-        self.cents += capped(cents);
+        self.cents += capped(cents) + LIMIT;
         self.cents
     }
 }

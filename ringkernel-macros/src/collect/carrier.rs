@@ -1,14 +1,16 @@
 //! The `macro_rules!` that holds a definition's tokens.
 
+use super::paths::{Kind, Need, path_key};
 use super::payload::{Definition, Payload};
-use crate::collect::paths::path_key;
 use crate::location;
 use crate::program::DefId;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
 use syn::{LitStr, Path, Visibility, braced, bracketed};
 
 /// A definition's identity: what it is and where it stands.
@@ -54,6 +56,36 @@ pub fn emit(definition: &Definition, vis: &Visibility, needs: &[Path]) -> TokenS
 pub fn chain(first: &Path, rest: &[Path], last: &TokenStream, state: &TokenStream) -> TokenStream {
     let (first, rest) = (bare(first), rest.iter().map(bare));
     quote! { #first ! { [ #({ #rest })* { #last } ] #state } }
+}
+
+/// [`chain`] for a macro that uses functions and constants. Where one of those has no carrier, nothing of ours can explain rustc's "cannot
+/// find macro"; so each is called by another name, `capped_needs_device_fn`, and the message says it all. What the end of
+/// the chain emits stands in an anonymous constant.
+pub fn explained_chain(first: &Path, needs: &[Need], last: &TokenStream, state: &TokenStream) -> TokenStream {
+    let mut imports = TokenStream::new();
+    let rest: Vec<Path> = needs
+        .iter()
+        .map(|Need { path, kind }| {
+            let what = match kind {
+                Kind::Type => return path.clone(),
+                Kind::Fn => "device_fn",
+                Kind::Const => "device_const",
+            };
+            let name = path.segments.last().map(|last| last.ident.unraw().to_string()).unwrap_or_default();
+            let span = path.span().resolved_at(Span::call_site());
+            let alias = Ident::new(&format!("{name}_needs_{what}"), span);
+            let path = bare(path);
+            imports.extend(quote! { #[allow(unused_imports)] use #path as #alias; });
+            alias.into()
+        })
+        .collect();
+    let chain = chain(first, &rest, last, state);
+    quote! {
+        const _: () = {
+            #imports
+            #chain
+        };
+    }
 }
 
 /// A path without generic arguments, to be called as a macro.

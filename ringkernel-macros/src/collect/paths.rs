@@ -26,10 +26,30 @@ pub fn path_key(path: &Path) -> String {
     key
 }
 
+/// What a path stands for, by its position and its case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A struct.
+    Type,
+    /// A called function.
+    Fn,
+    /// A constant.
+    Const,
+}
+
+/// A path whose carrier is to be asked.
+#[derive(Clone)]
+pub struct Need {
+    /// As written.
+    pub path: Path,
+    /// For what.
+    pub kind: Kind,
+}
+
 /// The paths found, each once, in order of appearance.
 #[derive(Default)]
 pub struct Paths {
-    found: Vec<Path>,
+    found: Vec<Need>,
     keys: HashSet<String>,
     locals: HashSet<String>,
 }
@@ -63,21 +83,28 @@ impl Paths {
 
     /// The paths, in order of appearance.
     pub fn into_vec(self) -> Vec<Path> {
+        self.found.into_iter().map(|need| need.path).collect()
+    }
+
+    /// The paths with what they stand for.
+    pub fn into_needs(self) -> Vec<Need> {
         self.found
     }
 
-    fn need(&mut self, path: &Path) {
+    fn need(&mut self, path: &Path, kind: Kind) {
         let generic = path.segments.iter().any(|segment| !segment.arguments.is_none());
         let local = path.get_ident().is_some_and(|ident| self.locals.contains(&ident.to_string()));
         if !generic && !local && !is_language(path) && self.keys.insert(path_key(path)) {
-            self.found.push(path.clone());
+            self.found.push(Need { path: path.clone(), kind });
         }
     }
 
     fn need_value(&mut self, path: &Path) {
         match case(path) {
-            Case::Upper | Case::Camel if !is_associated(path) => self.need(path),
-            _ => {}
+            _ if is_associated(path) => {}
+            Case::Upper => self.need(path, Kind::Const),
+            Case::Camel => self.need(path, Kind::Type),
+            Case::Lower => {}
         }
     }
 }
@@ -132,13 +159,13 @@ impl<'ast> Visit<'ast> for Paths {
 
     fn visit_type_path(&mut self, ty: &'ast syn::TypePath) {
         if ty.qself.is_none() {
-            self.need(&ty.path);
+            self.need(&ty.path, Kind::Type);
         }
     }
 
     fn visit_expr_struct(&mut self, expr: &'ast syn::ExprStruct) {
         if expr.qself.is_none() && !is_associated(&expr.path) {
-            self.need(&expr.path);
+            self.need(&expr.path, Kind::Type);
         }
         for field in &expr.fields {
             self.visit_expr(&field.expr);
@@ -152,7 +179,8 @@ impl<'ast> Visit<'ast> for Paths {
         match &*call.func {
             Expr::Path(func) if func.qself.is_none() => {
                 if !is_associated(&func.path) {
-                    self.need(&func.path);
+                    let kind = if case(&func.path) == Case::Lower { Kind::Fn } else { Kind::Type };
+                    self.need(&func.path, kind);
                 }
             }
             func => self.visit_expr(func),
@@ -177,7 +205,7 @@ impl<'ast> Visit<'ast> for Paths {
 
     fn visit_pat_struct(&mut self, pat: &'ast syn::PatStruct) {
         if pat.qself.is_none() && !is_associated(&pat.path) {
-            self.need(&pat.path);
+            self.need(&pat.path, Kind::Type);
         }
         for field in &pat.fields {
             self.visit_pat(&field.pat);
@@ -186,7 +214,7 @@ impl<'ast> Visit<'ast> for Paths {
 
     fn visit_pat_tuple_struct(&mut self, pat: &'ast syn::PatTupleStruct) {
         if pat.qself.is_none() && !is_associated(&pat.path) {
-            self.need(&pat.path);
+            self.need(&pat.path, Kind::Type);
         }
         for elem in &pat.elems {
             self.visit_pat(elem);

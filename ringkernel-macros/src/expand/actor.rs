@@ -6,8 +6,7 @@
 use super::valid::{self, ActorImpl, Handler};
 use super::{at, attr, kernel, report};
 use crate::collect::carrier;
-use crate::collect::paths::Paths;
-use crate::collect::paths::path_key;
+use crate::collect::paths::{Need, Paths, path_key};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, ItemImpl, Path};
@@ -37,8 +36,8 @@ pub fn attribute(args: TokenStream, item: ItemImpl) -> TokenStream {
     ));
     if errors.is_empty() {
         let needs = needs(&actor);
-        let keys = std::iter::once(path).chain(&needs).map(path_key);
-        tokens.extend(carrier::chain(
+        let keys = std::iter::once(path).chain(needs.iter().map(|need| &need.path)).map(path_key);
+        tokens.extend(carrier::explained_chain(
             path,
             &needs,
             &quote!(::ringkernel::__private::__kernel),
@@ -51,7 +50,7 @@ pub fn attribute(args: TokenStream, item: ItemImpl) -> TokenStream {
 }
 
 /// The definitions that the impl's tokens name, besides the actor's own.
-fn needs(actor: &ActorImpl) -> Vec<Path> {
+fn needs(actor: &ActorImpl) -> Vec<Need> {
     let name = Path::from(actor.name());
     let mut paths = Paths::knowing(&[&actor.path, &name]);
     for constant in &actor.consts {
@@ -61,7 +60,7 @@ fn needs(actor: &ActorImpl) -> Vec<Path> {
     for method in actor.handlers.iter().map(|handler| &handler.item).chain(&actor.methods) {
         paths.add_fn(&method.sig, &method.block);
     }
-    paths.into_vec()
+    paths.into_needs()
 }
 
 /// `impl Actor`, `impl Handles<M>`, the descriptor and its registration.

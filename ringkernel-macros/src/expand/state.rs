@@ -83,6 +83,7 @@ fn proxy(name: &Ident, vis: &Visibility, id: &LitStr) -> TokenStream {
     let at_doc = "The same kernel's instance number `instance`.";
     quote_spanned! { name.span() =>
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl ::ringkernel::__private::ActorState for #name {}
 
         #[allow(dead_code, unreachable_pub)]

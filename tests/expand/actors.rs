@@ -153,6 +153,42 @@ mod halves {
     }
 }
 
+/// Functions and constants of one name, told apart by their paths.
+mod rates {
+    pub(super) mod day {
+        #[ringkernel::device_fn]
+        pub(in super::super) fn rate(x: u32) -> u32 {
+            x * FACTOR
+        }
+        #[ringkernel::device_const]
+        pub(in super::super) const FACTOR: u32 = 2;
+    }
+    pub(super) mod night {
+        #[ringkernel::device_fn]
+        pub(in super::super) fn rate(x: u32) -> u32 {
+            x + FACTOR
+        }
+        #[ringkernel::device_const]
+        pub(in super::super) const FACTOR: u32 = 100;
+    }
+}
+use rates::night::{self, rate as by_night};
+
+#[ring_kernel(id = "expand.rates")]
+#[derive(Default)]
+struct Rates {
+    asked: u32,
+}
+
+#[ring_kernel]
+impl Rates {
+    #[handler]
+    fn sum(&mut self, _ctx: &mut RingContext, x: u32) -> u32 {
+        self.asked += 1;
+        rates::day::rate(x) + night::rate(x) + by_night(x) + rates::day::FACTOR + night::FACTOR
+    }
+}
+
 macro_rules! counter {
     ($name:ident, $id:literal, $ty:ty, $by:expr) => {
         #[ring_kernel(id = $id)]
@@ -200,6 +236,9 @@ fn halves_may_stand_apart_and_come_from_macros() -> Result<(), RingKernelError> 
         assert_eq!(apart.add(2).await?, 42);
         assert_eq!(ByTwo::launch(&runtime, LaunchOptions::default()).await?.add(3).await?, 6);
         assert_eq!(ByHalf::launch(&runtime, LaunchOptions::default()).await?.add(3).await?, 1.5);
+        let rates = Rates::launch(&runtime, LaunchOptions::default()).await?;
+        assert_eq!(rates.sum(5).await?, 10 + 105 + 105 + 102);
+        assert!(Rates::WGSL.contains("100u"), "{}", Rates::WGSL);
         let sums = carried::Sums::launch(&runtime, LaunchOptions::default()).await?;
         assert_eq!(sums.add(Whole { part: Part { x: [1, 2] } }).await?, 3);
         assert_eq!(sums.total(true).await?, 3);

@@ -71,7 +71,9 @@ pub fn explained_chain(first: &Path, needs: &[Need], last: &TokenStream, state: 
                 Kind::Fn => "device_fn",
                 Kind::Const => "device_const",
             };
-            let name = path.segments.last().map(|last| last.ident.unraw().to_string()).unwrap_or_default();
+            let names: Vec<_> =
+                path.segments.iter().map(|segment| segment.ident.unraw().to_string()).collect();
+            let name = names.join("_");
             let span = path.span().resolved_at(Span::call_site());
             let alias = Ident::new(&format!("{name}_needs_{what}"), span);
             let path = bare(path);

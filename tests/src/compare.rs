@@ -72,6 +72,12 @@ pub fn same(expected: &Answer, got: &Answer, floats: &[(Lane, Bound)], on_wgsl: 
                 && (&expected.file, expected.line) == (&got.file, got.line);
             if narrow { Ok(()) } else { same_fault(expected, got) }
         }
+        // Where `usize` has 32 bits, arithmetic that leaves them faults, also in a build that lets it wrap.
+        (Answer::Reply { .. }, Answer::Fault(Fault { kind: FaultKind::UsizeTooNarrow, .. }))
+            if on_wgsl && !cfg!(debug_assertions) =>
+        {
+            Ok(())
+        }
         _ => Err("one answered, the other did not".into()),
     }
 }

@@ -259,6 +259,7 @@ impl FloatsF64 {
 /// What they are asked.
 pub fn suites() -> Vec<Box<dyn Conformance>> {
     let single = Suite::new("floats_f32", 1, |_| FloatsF32::default())
+        .ieee()
         .float_case(
             "arithmetic",
             two(|a, b| Arithmetic { a, b }),
@@ -279,6 +280,7 @@ pub fn suites() -> Vec<Box<dyn Conformance>> {
         .float_case("not_fused", three(|a, b, c| NotFused { a, b, c }), Floats::f32(&[0, 4, 8], &[EXACT]))
         .case("bits", one(|bits| Bits { bits }));
     let double = Suite::new("floats_f64", 1, |_| FloatsF64::default())
+        .ieee()
         .float_case(
             "arithmetic",
             two(|a, b| Arithmetic64 { a, b }),

@@ -168,6 +168,7 @@ impl Logic {
 /// What it is asked.
 pub fn suite() -> Box<dyn Conformance> {
     let suite = Suite::new("logic", 3, |instance| Logic { evaluated: instance, last: instance == 1 })
+        .ieee()
         .case("connect", three(|a, b, c| Connect { a, b, c }))
         .case("short_and", two(|a, b| ShortAnd { a, b }))
         .case("short_or", two(|a, b| ShortOr { a, b }))

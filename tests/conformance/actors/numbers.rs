@@ -293,6 +293,7 @@ pub fn suites() -> Vec<Box<dyn Conformance>> {
         .case("magnitude", one(|a| Magnitude { a }))
         .case("between", two(|a, b| Between { a, b }));
     let floats = Suite::new("more_floats", 1, |_| MoreFloats::default())
+        .ieee()
         .float_case("parts", one(|a| Parts { a }), Floats::f32(&[0], &[EXACT, EXACT, DIV, EXACT]))
         .case("kind", one(|a| Kind { a }))
         .float_case("euclid_f32", two(|a, b| EuclidF32 { a, b }), Floats::f32(&[0, 4], &[EXACT]))

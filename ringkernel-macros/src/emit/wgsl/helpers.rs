@@ -176,6 +176,27 @@ fn rk_{f}_to_{t}(x: {f}) -> {t} {
 }
 ";
 
+/// Float to 64-bit integer, from the float's own bits: drivers differ in what their conversion makes of values beyond 32 bits
+/// (NVIDIA's 580 turns the `f32` 4294967296 into the `u64` 8589934591). `{u}` is the integer of the float's width.
+const WIDE_CONVERSION: &str = "// As Rust's `as`: saturates, and a NaN is 0.
+fn rk_{f}_to_{t}(x: {f}) -> {t} {
+    if (rk_is_nan_{f}(x)) { return {zero}; }
+    if (x >= {past}{s}) { return {max}; }
+    if (x <= {bottom}{s}) { return {min}; }
+    let bits = bitcast<{u}>(x);
+    let exponent = i32((bits >> {m}u) & {biased}{l}) - {bias}i;
+    var whole = u64((bits & {significand}{l}) | {one}{l});
+    if (exponent >= 0i) {
+        whole = whole << u32(exponent);
+    } else if (exponent > -64i) {
+        whole = whole >> u32(-exponent);
+    } else {
+        whole = 0lu;
+    }
+    return {signed};
+}
+";
+
 /// The exact remainder of the significands, bit by bit: `{u}` is the integer of the float's width, `{l}` its literals' suffix.
 const REMAINDER: &str = "// a % b, exact: the significands are divided bit by bit.
 fn rk_fmod_{t}(a: {t}, b: {t}) -> {t} {
@@ -229,6 +250,10 @@ fn all() -> Vec<(String, String)> {
         HELPERS.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
     for (t, s) in [("f32", "f"), ("f64", "lf")] {
         let fill = |text: &str| text.replace("{t}", t).replace("{s}", s);
+        let (bits, stored): (u32, u32) = if t == "f32" { (32, 23) } else { (64, 52) };
+        let (u, l) = if t == "f32" { ("u32", "u") } else { ("u64", "lu") };
+        let (sign, one) = (1u64 << (bits - 1), 1u64 << stored);
+        let hex = |value: u64| format!("0x{value:x}");
         all.extend(FLOAT_HELPERS.iter().map(|(name, text)| (fill(name), fill(text))));
         for (int, zero, past, bottom, max, min) in [
             ("i32", "0i", "2147483648.0", "-2147483648.0", "2147483647i", "i32(-2147483648)"),
@@ -243,7 +268,14 @@ fn all() -> Vec<(String, String)> {
             ),
             ("u64", "0lu", "18446744073709551616.0", "0.0", "18446744073709551615lu", "0lu"),
         ] {
-            let text = CONVERSION
+            let wide = int.ends_with("64");
+            let signed = if int == "i64" {
+                "select(bitcast<i64>(whole), -bitcast<i64>(whole), x < 0.0{s})"
+            } else {
+                "whole"
+            };
+            let text = if wide { WIDE_CONVERSION } else { CONVERSION }
+                .replace("{signed}", signed)
                 .replace("{f}", t)
                 .replace("{s}", s)
                 .replace("{t}", int)
@@ -251,16 +283,20 @@ fn all() -> Vec<(String, String)> {
                 .replace("{past}", past)
                 .replace("{bottom}", bottom)
                 .replace("{max}", max)
-                .replace("{min}", min);
+                .replace("{min}", min)
+                .replace("{u}", u)
+                .replace("{l}", l)
+                .replace("{m}", &stored.to_string())
+                .replace("{biased}", &hex((1 << (bits - 1 - stored)) - 1))
+                .replace("{bias}", &((1 << (bits - 2 - stored)) - 1 + stored).to_string())
+                .replace("{significand}", &hex(one - 1))
+                .replace("{one}", &hex(one));
             all.push((format!("rk_{t}_to_{int}"), text));
         }
-        let (bits, stored): (u32, u32) = if t == "f32" { (32, 23) } else { (64, 52) };
-        let (sign, one) = (1u64 << (bits - 1), 1u64 << stored);
-        let hex = |value: u64| format!("0x{value:x}");
         let text = REMAINDER
             .replace("{t}", t)
-            .replace("{u}", if bits == 32 { "u32" } else { "u64" })
-            .replace("{l}", if bits == 32 { "u" } else { "lu" })
+            .replace("{u}", u)
+            .replace("{l}", l)
             .replace("{clz}", if bits == 32 { "countLeadingZeros" } else { "rk_leading_zeros" })
             .replace("{nan}", if bits == 32 { "rk_f32(0x7fc00000u)" } else { "rk_f64(0u, 0x7ff80000u)" })
             .replace("{sign}", &hex(sign))

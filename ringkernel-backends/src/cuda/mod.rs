@@ -4,7 +4,7 @@
 //! told to return. No toolkit is needed: libcuda is opened at run time, and the PTX that the compiler emitted is joined with the
 //! resident loop (`runtime.ptx`) and compiled by the driver.
 //!
-//! Start with [`resident`] (a launched kernel and its life), then `runtime.ptx` (what the GPU does). `driver` is the driver's
+//! Start with `resident` (a launched kernel and its life), then `runtime.ptx` (what the GPU does). `driver` is the driver's
 //! API behind owning types, `link` joins the texts, `registry` knows what is resident and makes room for calls that cannot be
 //! made beside it, `baseline` times what we compare ourselves with.
 //!
@@ -12,7 +12,7 @@
 //! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be, and so may `cuStreamCreate`. So
 //! streams are made and every registered actor's module is
 //! loaded when the device is first opened, device memory comes from a stream-ordered pool, pinned memory is kept for the
-//! next kernel, and what still has to wait runs [quiesced](registry::Registry::quiesced): resident kernels return with their
+//! next kernel, and what still has to wait runs quiesced (`registry`): resident kernels return with their
 //! state kept, the call is made, they are launched again. Users of the same process' primary context are under the same law.
 
 mod baseline;

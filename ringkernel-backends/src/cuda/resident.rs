@@ -75,6 +75,9 @@ pub(super) struct Core {
     shard_bytes: usize,
     phase: Mutex<Phase>,
     failure: OnceLock<DeviceError>,
+    launched: Instant,
+    /// When the driver was last asked how the kernel does, in milliseconds since `launched`.
+    asked: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +127,9 @@ pub(super) fn launch(
 
     let state_stride = state_stride(descriptor.state_size, descriptor.state_align) as usize;
     let per_shard = spec.instances.div_ceil(shards) as usize;
-    let state_bytes = per_shard * shards as usize * state_stride;
+    let state_bytes = (per_shard * shards as usize).checked_mul(state_stride).ok_or_else(|| {
+        DeviceError::OutOfMemory { bytes: u64::MAX, what: format!("{} instances", spec.instances) }
+    })?;
     let state = DeviceMemory::zeroed(&shared.pool, state_bytes, "instance state")?;
     let saved = DeviceMemory::zeroed(&shared.pool, SAVED_BYTES * shards as usize, "kernel save areas")?;
     let params = DeviceMemory::zeroed(&shared.pool, 128 * shards as usize, "kernel parameters")?;
@@ -216,6 +221,8 @@ pub(super) fn launch(
         shard_bytes,
         phase: Mutex::new(Phase::Prepared),
         failure: OnceLock::new(),
+        launched: Instant::now(),
+        asked: AtomicU64::new(0),
         shared: shared.clone(),
     });
     shared.registry.start(&core)?;
@@ -291,6 +298,25 @@ impl Core {
         Ok(())
     }
 
+    /// Puts a kernel back that went home although it should be resident: one that was asked for a quiesce, was late, and saw the
+    /// request just before it was taken back.
+    fn put_back(&self) -> Result<(), DeviceError> {
+        // A lock that is held means that the kernel is being paused or ended: then its absence is wanted.
+        let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
+        if *phase == Phase::Resident && self.stream_is_idle()? { self.relaunch() } else { Ok(()) }
+    }
+
+    /// Launches a kernel again that has returned with its state kept.
+    fn relaunch(&self) -> Result<(), DeviceError> {
+        for shard in 0..self.shards {
+            let control = self.control(shard);
+            // Relaxed: the launch below makes everything before it visible to the kernel.
+            control.should_terminate.store(0, Ordering::Relaxed);
+            control.has_terminated.store(0, Ordering::Relaxed);
+        }
+        self.submit()
+    }
+
     fn submit(&self) -> Result<(), DeviceError> {
         // SAFETY: `params` holds `shards` blocks whose addresses (pinned and device memory) belong to `self`, which outlives
         // the kernel: `CudaKernel::drop` ends it, or leaks a `Core` that is stuck.
@@ -311,7 +337,7 @@ impl Core {
         let phase = self.phase();
         if *phase == Phase::Resident {
             self.ask_to_return(2);
-            if !self.wait_until_returned("a quiesce", deadline)? {
+            if !self.wait_until_returned(deadline)? {
                 self.ask_to_return(0);
                 return Err(DeviceError::Deadline { what: "a quiesce", deadline });
             }
@@ -328,8 +354,7 @@ impl Core {
     }
 
     /// Waits until the grid has left the GPU; false if it did not in time.
-    fn wait_until_returned(&self, what: &'static str, deadline: Duration) -> Result<bool, DeviceError> {
-        let _ = what;
+    fn wait_until_returned(&self, deadline: Duration) -> Result<bool, DeviceError> {
         wait(deadline, || match self.stream_is_idle() {
             Ok(idle) => idle.then_some(Ok(())),
             Err(error) => Some(Err(error)),
@@ -369,7 +394,7 @@ impl Core {
             Phase::Resident | Phase::Stuck => {}
         }
         self.ask_to_return(1);
-        match self.wait_until_returned("terminate", deadline) {
+        match self.wait_until_returned(deadline) {
             Ok(true) => {
                 *phase = Phase::Ended;
                 Ok(())
@@ -390,16 +415,7 @@ impl Core {
 impl Paused<'_> {
     /// Puts the kernel back.
     pub(super) fn resume(self) -> Result<(), DeviceError> {
-        if *self.phase != Phase::Resident {
-            return Ok(());
-        }
-        for shard in 0..self.core.shards {
-            let control = self.core.control(shard);
-            // Relaxed: the launch below makes everything before it visible to the kernel.
-            control.should_terminate.store(0, Ordering::Relaxed);
-            control.has_terminated.store(0, Ordering::Relaxed);
-        }
-        self.core.submit()
+        if *self.phase != Phase::Resident { Ok(()) } else { self.core.relaunch() }
     }
 }
 
@@ -486,17 +502,19 @@ impl Kernel for CudaKernel {
         if let Some(error) = self.core.failure.get() {
             return Some(error.clone());
         }
-        // Asking the driver costs microseconds: at most once in ten milliseconds in the whole process.
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        static BEGIN: OnceLock<Instant> = OnceLock::new();
-        let now = BEGIN.get_or_init(Instant::now).elapsed().as_millis() as u64;
+        // Asking the driver costs microseconds: at most once in ten milliseconds.
+        let now = self.core.launched.elapsed().as_millis() as u64;
         // Relaxed: a rate limit; being late or early by one is harmless.
-        let last = LAST.load(Ordering::Relaxed);
-        if now < last + 10 || LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
-        {
+        let (asked, relaxed) = (&self.core.asked, Ordering::Relaxed);
+        let last = asked.load(relaxed);
+        if now < last + 10 || asked.compare_exchange(last, now, relaxed, relaxed).is_err() {
             return None;
         }
-        self.core.stream_is_idle().err()
+        match self.core.stream_is_idle() {
+            Ok(false) => None,
+            Ok(true) => self.core.put_back().err(),
+            Err(error) => Some(error),
+        }
     }
 }
 

@@ -7,7 +7,9 @@ mod host;
 mod suite;
 mod tally;
 
-pub(crate) use host::{Calls, Host, spec_of, wait_until};
+#[cfg(feature = "wgpu")]
+pub(crate) use host::Calls;
+pub(crate) use host::{Host, spec_of, wait_until};
 pub(crate) use suite::*;
 pub(crate) use tally::*;
 

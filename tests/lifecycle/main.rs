@@ -174,31 +174,48 @@ async fn different_types_at_once(runtime: &RingKernel) -> Outcome {
     in_time("terminate", adder.terminate()).await?.map_err(stop)
 }
 
-/// Launches and terminates in a row. A leak of device memory, threads or file handles shows by the thousandth time.
+/// Launches and terminates in a row. A leak of memory, threads or file handles shows by the thousandth time.
 async fn cycles(runtime: &RingKernel) -> Outcome {
     let cycles = env_or("RINGKERNEL_CYCLES", 25);
-    let begin = Instant::now();
-    let before = resident_bytes();
-    for i in 0..cycles {
-        let options = LaunchOptions::default().instances(1 + (i % 3) as u32 * 1000);
-        let adder = in_time("launch", Adder::launch(runtime, options)).await?.map_err(stop)?;
-        let last = adder.at(adder.instances() - 1).map_err(stop)?;
-        check(in_time("ask", last.add(Add { by: 3 })).await?.map_err(stop)? == 3, || format!("cycle {i}"))?;
-        match i % 3 {
-            // Dropping the last handle terminates as well.
-            0 => drop((adder, last)),
-            _ => in_time("terminate", adder.terminate()).await?.map_err(stop)?,
-        }
+    cycle(runtime, 0).await?;
+    let (begin, host, device) = (Instant::now(), resident_bytes(), device_mebibytes(runtime));
+    for i in 1..=cycles {
+        cycle(runtime, i).await?;
     }
-    let grown = resident_bytes().saturating_sub(before);
-    // A kernel of 2001 instances and its rings take some 200 KiB of host memory; a leak of it would show as that much a cycle.
-    check(cycles < 200 || grown < cycles * 50_000, || format!("{cycles} cycles left {grown} bytes behind"))?;
+    let grown = resident_bytes().saturating_sub(host);
+    let on_device = device_mebibytes(runtime).saturating_sub(device);
     eprintln!(
-        "{cycles} cycles on {} took {:?}, host memory grew by {grown} bytes",
+        "{cycles} cycles on {} took {:?}; host memory grew by {grown} bytes, device memory by {on_device} MiB",
         runtime.backend(),
         begin.elapsed()
     );
+    // A kernel of 2001 instances and its rings take some 200 KiB; a leak of it would show as that much a cycle.
+    check(cycles < 200 || grown < cycles * 50_000, || format!("{cycles} cycles left {grown} bytes behind"))?;
+    check(on_device < 64, || format!("{cycles} cycles left {on_device} MiB behind on the device"))
+}
+
+async fn cycle(runtime: &RingKernel, i: u64) -> Outcome {
+    let options = LaunchOptions::default().instances(1 + (i % 3) as u32 * 1000);
+    let adder = in_time("launch", Adder::launch(runtime, options)).await?.map_err(stop)?;
+    let last = adder.at(adder.instances() - 1).map_err(stop)?;
+    check(in_time("ask", last.add(Add { by: 3 })).await?.map_err(stop)? == 3, || format!("cycle {i}"))?;
+    match i % 3 {
+        // Dropping the last handle terminates as well.
+        0 => drop((adder, last)),
+        _ => in_time("terminate", adder.terminate()).await?.map_err(stop)?,
+    }
     Ok(())
+}
+
+/// Memory in use on an NVIDIA GPU, by whomever; 0 where the runtime is not on one.
+fn device_mebibytes(runtime: &RingKernel) -> u64 {
+    if runtime.backend() != Backend::Cuda {
+        return 0;
+    }
+    let query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"];
+    let output = std::process::Command::new("nvidia-smi").args(query).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Resident bytes of this process; 0 where the system does not say.

@@ -142,66 +142,43 @@ fn word<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     word
 }
 
-/// [`same`] for one `f32`.
-pub fn same_f32(expected: f32, got: f32, bound: Bound, on_wgsl: bool) -> Result<(), String> {
-    let zeros = expected == 0.0 && got == 0.0;
-    let same = expected.to_bits() == got.to_bits()
-        || (expected.is_nan() && got.is_nan())
-        || (zeros && (bound == Bound::EitherZero || on_wgsl && bound != Bound::Exact))
-        || (on_wgsl && expected.is_subnormal() && got == 0.0);
-    if same {
-        return Ok(());
-    }
-    let apart = distance(ordered_32(expected), ordered_32(got));
-    if let Bound::WgslUlp(ulp) = bound
-        && on_wgsl
-        && expected.is_finite() == got.is_finite()
-        && !expected.is_nan()
-        && apart <= ulp
-    {
-        return Ok(());
-    }
-    Err(format!("{got:e} ({:#010x}) instead of {expected:e} ({:#010x})", got.to_bits(), expected.to_bits()))
+macro_rules! same_float {
+    ($name:ident, $ty:ident, $hex:literal) => {
+        #[doc = concat!("[`same`] for one `", stringify!($ty), "`.")]
+        pub fn $name(expected: $ty, got: $ty, bound: Bound, on_wgsl: bool) -> Result<(), String> {
+            let zeros = expected == 0.0 && got == 0.0;
+            let same = expected.to_bits() == got.to_bits()
+                || (expected.is_nan() && got.is_nan())
+                || (zeros && (bound == Bound::EitherZero || on_wgsl && bound != Bound::Exact))
+                || (on_wgsl && expected.is_subnormal() && got == 0.0);
+            if same {
+                return Ok(());
+            }
+            // As integers in the order of the floats, a unit in the last place apart each.
+            let ordered = |value: $ty| {
+                let magnitude = value.abs().to_bits() as i128;
+                if value.is_sign_negative() { -magnitude } else { magnitude }
+            };
+            let apart = (ordered(expected) - ordered(got)).unsigned_abs() as f64;
+            if let Bound::WgslUlp(ulp) = bound
+                && on_wgsl
+                && expected.is_finite()
+                && got.is_finite()
+                && apart <= ulp
+            {
+                return Ok(());
+            }
+            let (e, g) = (expected.to_bits(), got.to_bits());
+            Err(format!(
+                concat!("{:e} ({:#0", $hex, "x}) instead of {:e} ({:#0", $hex, "x})"),
+                got, g, expected, e
+            ))
+        }
+    };
 }
 
-/// [`same`] for one `f64`.
-pub fn same_f64(expected: f64, got: f64, bound: Bound, on_wgsl: bool) -> Result<(), String> {
-    let zeros = expected == 0.0 && got == 0.0;
-    let same = expected.to_bits() == got.to_bits()
-        || (expected.is_nan() && got.is_nan())
-        || (zeros && (bound == Bound::EitherZero || on_wgsl && bound != Bound::Exact))
-        || (on_wgsl && expected.is_subnormal() && got == 0.0);
-    if same {
-        return Ok(());
-    }
-    let apart = distance(ordered_64(expected), ordered_64(got));
-    if let Bound::WgslUlp(ulp) = bound
-        && on_wgsl
-        && expected.is_finite() == got.is_finite()
-        && !expected.is_nan()
-        && apart <= ulp
-    {
-        return Ok(());
-    }
-    Err(format!("{got:e} ({:#018x}) instead of {expected:e} ({:#018x})", got.to_bits(), expected.to_bits()))
-}
-
-/// Floats as integers in the same order, a ULP apart each.
-fn ordered_32(value: f32) -> i128 {
-    let bits = value.to_bits();
-    let magnitude = (bits & 0x7fff_ffff) as i128;
-    if bits >> 31 == 1 { -magnitude } else { magnitude }
-}
-
-fn ordered_64(value: f64) -> i128 {
-    let bits = value.to_bits();
-    let magnitude = (bits & 0x7fff_ffff_ffff_ffff) as i128;
-    if bits >> 63 == 1 { -magnitude } else { magnitude }
-}
-
-fn distance(a: i128, b: i128) -> f64 {
-    (a - b).unsigned_abs() as f64
-}
+same_float!(same_f32, f32, "10");
+same_float!(same_f64, f64, "18");
 
 #[cfg(test)]
 mod tests {

@@ -102,7 +102,10 @@ pub fn suites() -> Vec<Box<dyn Conformance>> {
     let narrow = Suite::new("sizes", 1, |_| Sizes::default())
         .case("flat", three(|row, column, width| Flat { row, column, width }))
         // A release build wraps to a 64-bit value, which a 32-bit `usize` faults at instead: not asked for there.
-        .case("below", two(|a: u8, b: u8| Below { a: if cfg!(debug_assertions) { a } else { a.max(b % 100) }, b }))
+        .case(
+            "below",
+            two(|a: u8, b: u8| Below { a: if cfg!(debug_assertions) { a } else { a.max(b % 100) }, b }),
+        )
         .case("signed", two(|a, b| Signed { a, b }))
         .case("walk", two(|start, stride| Walk { start, stride }));
     let wide = Suite::new("sizes_64", 1, |_| Sizes64::default()).case("large", two(|a, b| Large { a, b }));

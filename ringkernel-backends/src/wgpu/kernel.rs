@@ -12,7 +12,7 @@ use crate::kernel::{DeviceError, IdlePolicy, Kernel, KernelDescriptor, LaunchSpe
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use wgpu::BufferUsages as Usage;
 
@@ -160,7 +160,7 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
     let _ = core.thread.set(thread.thread().clone());
     let watcher: Arc<dyn Watcher> = core.clone();
     gpu.health.watch(Arc::downgrade(&watcher));
-    Ok(Arc::new(WgpuKernel { core }))
+    Ok(Arc::new(WgpuKernel { core, dispatcher: Mutex::new(Some(thread)) }))
 }
 
 /// How many messages an invocation may handle: all there are, or, where the driver rations its loop iterations, so many that
@@ -437,9 +437,13 @@ impl Watcher for Core {
     }
 }
 
+/// How long the last handle waits for the dispatcher when it is dropped.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The handle.
 struct WgpuKernel {
     core: Arc<Core>,
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Kernel for WgpuKernel {
@@ -482,9 +486,12 @@ impl Kernel for WgpuKernel {
 
     fn terminate(&self, deadline: Duration) -> Result<(), DeviceError> {
         self.ask_to_terminate();
-        let _engine = self.core.quiet(deadline)?;
+        let begin = Instant::now();
+        let engine = self.core.quiet(deadline)?;
         // The dispatcher looks at the flag before anything else: there will be no further dispatch.
         self.core.control.has_terminated.store(1, Ordering::Relaxed);
+        drop(engine);
+        self.join(deadline.saturating_sub(begin.elapsed()));
         Ok(())
     }
 
@@ -514,11 +521,32 @@ impl WgpuKernel {
         self.core.control.should_terminate.store(1, Ordering::Relaxed);
         self.core.ring();
     }
+
+    /// Waits until the dispatcher has let go of the device. A process that ended while it still did so crashed in lavapipe, whose
+    /// exit handlers do not expect another thread there.
+    fn join(&self, patience: Duration) {
+        let mut dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = dispatcher.take() else { return };
+        // The dispatcher may be the one to drop the last handle; then it ends by itself.
+        if thread.thread().id() == thread::current().id() {
+            return;
+        }
+        let deadline = Instant::now() + patience;
+        while !thread.is_finished() {
+            if Instant::now() >= deadline {
+                *dispatcher = Some(thread);
+                return;
+            }
+            thread::sleep(Duration::from_micros(50));
+        }
+        // A panic of the dispatcher's has been reported where it happened.
+        let _ = thread.join();
+    }
 }
 
 impl Drop for WgpuKernel {
     fn drop(&mut self) {
-        // The dispatcher ends itself. It is not waited for, since this may be its own thread.
         self.ask_to_terminate();
+        self.join(FAREWELL);
     }
 }

@@ -236,3 +236,19 @@ fn a_full_batch_to_one_instance_is_answered_whole() {
         }
     }
 }
+
+#[test]
+fn a_kernel_that_is_gone_has_no_thread_left_at_the_device() {
+    let Some(device) = device("a_kernel_that_is_gone_has_no_thread_left_at_the_device") else { return };
+    for terminate in [true, false].repeat(10) {
+        let progress = Arc::new(Calls::default());
+        let witness = Arc::downgrade(&progress);
+        let kernel = device.launch(LaunchSpec { progress, ..spec_of(&TALLY, 1, 4) }).unwrap();
+        if terminate {
+            kernel.terminate(Duration::from_secs(10)).unwrap();
+        }
+        drop(kernel);
+        // The dispatcher shares it.
+        assert_eq!(witness.strong_count(), 0);
+    }
+}

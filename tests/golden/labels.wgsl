@@ -20,7 +20,7 @@ fn Labels_search(state: u32, instance: u32) -> vec2<u32> {
     let msg_0 = rk_message[0];
     // 211: let mut tried = 0;
     tried_v0 = 0u;
-    // 212: let found = 'outer: loop { let mut i = 0; while i < 10 { i += 1; tried += 1; if tried * i?
+    // 212: let found = 'outer: loop { let mut i = 0; while i < 10 { i += 1; tried += 1; if tried *...
     loop {
         // 213: let mut i = 0;
         i_v2 = 0u;

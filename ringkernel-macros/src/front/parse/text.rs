@@ -14,9 +14,9 @@ pub(super) fn one_line(tokens: &impl ToTokens) -> String {
     if text.chars().count() <= LIMIT {
         return text;
     }
-    let mut short: String = text.chars().take(LIMIT - 1).collect();
+    let mut short: String = text.chars().take(LIMIT - 3).collect();
     short.truncate(short.trim_end().len());
-    short.push('…');
+    short.push_str("...");
     short
 }
 

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A chunk moves in one 16-byte access (or, on the host, two 8-byte ones with the sequence last), so a reader that sees the
-//! sequence it waits for has that chunk's data as well, and a slot needs no fence: half the latency of flag-then-payload.
+//! sequence it waits for has that chunk's data as well, and a slot needs no fence. Between blocks of a GPU that halves the
+//! latency of a fenced slot; across the bus it saves the second read that flag-then-payload needs.
 //! The sequence of position `p` is `p + 1` in 32 bits, so it also tells laps apart. The header is 6 words (24 bytes), and a
 //! message of up to 24 bytes fits one 64-byte slot. A writer writes only the chunks its message needs.
 

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 /// Live figures of one shard, 64 bytes, aligned to 64. The device writes them, the host reads them.
 ///
 /// Latencies are service times: from the moment the device takes a request to the moment its reply is published, by the
-/// device's own clock. With nothing processed, `min_latency_nanos` is `u64::MAX`.
+/// device's own clock; on CUDA, of the batch a request was taken in, and on WebGPU, of the dispatch by the host's clock. With nothing processed, `min_latency_nanos` is `u64::MAX`.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct TelemetryBuffer {
     /// Requests finished, faults included.
     pub messages_processed: AtomicU64,
-    /// Replies that had no asker (tells are not counted), and slots that could not be believed.
+    /// Slots whose header could not be believed (it claimed more than a slot holds). CUDA answers these with a fault like any other and
+    /// counts them as errors only.
     pub messages_dropped: AtomicU64,
     /// The device's clock at the last finished request, nanoseconds.
     pub last_processed_timestamp: AtomicI64,
@@ -77,7 +78,7 @@ impl Default for TelemetryBuffer {
 pub struct TelemetrySnapshot {
     /// Requests finished, faults included.
     pub messages_processed: u64,
-    /// Replies without an asker, and slots that could not be believed.
+    /// Slots whose header could not be believed.
     pub messages_dropped: u64,
     /// The device's clock at the last finished request, nanoseconds.
     pub last_processed_timestamp: i64,

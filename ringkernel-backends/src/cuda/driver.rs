@@ -2,7 +2,7 @@
 //!
 //! All `unsafe` of the CUDA device that talks to the driver is here. Two rules shape it (they were measured): nothing here
 //! calls what waits for the whole device (`cuMemFree`, `cuMemFreeHost`, `cuModuleUnload`, `cuCtxSynchronize`) while a kernel is
-//! resident, and modules are loaded under [`super::resident::Residents::quiesced`].
+//! resident, and modules are loaded under [`super::registry::Registry::quiesced`].
 
 use crate::kernel::DeviceError;
 use cudarc::driver::{result, sys};

@@ -202,6 +202,39 @@ pub enum IdlePolicy {
     Backoff,
 }
 
+/// Whether a kernel stays on its device while it has nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The device chooses: persistent where nothing speaks against it (on CUDA: no watchdog on the GPU, not under WSL, and few
+    /// kernels resident).
+    #[default]
+    Auto,
+    /// It stays: the lowest latency.
+    Persistent,
+    /// It returns with its state kept (`has_terminated` is 2) once it has had nothing to do for `idle_after`, and the next
+    /// message brings it back. Devices whose kernels take nothing while they idle (CPU, WebGPU) have no other way, and do so
+    /// in every mode, at once.
+    EventDriven {
+        /// How long it stays with nothing to do.
+        idle_after: Duration,
+    },
+}
+
+/// What most launches leave as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    /// Whether it stays while idle.
+    pub mode: Mode,
+    /// How many shards, each with its own pair of rings and, on CUDA, its own warp: a power of two. The device chooses, and no
+    /// kernel has more shards than instances.
+    pub shards: Option<u32>,
+    /// The ring position everything starts at; 0 but in tests that want to see counters wrap.
+    pub first_position: u64,
+    /// Return for good after so many messages a shard: for tools that only see a kernel that ends (sanitizers, profilers).
+    pub stop_after: Option<u64>,
+}
+
 /// Called by a device's own threads after they published replies or gave request slots back.
 pub trait Progress: Send + Sync {
     /// Something moved.
@@ -222,6 +255,8 @@ pub struct LaunchSpec {
     pub initial: InitialState,
     /// What to do while idle.
     pub idle: IdlePolicy,
+    /// What most launches leave as it is.
+    pub tuning: Tuning,
     /// Whom to tell of progress, where the device has threads of its own; see [`Kernel::must_be_polled`].
     pub progress: Arc<dyn Progress>,
 }
@@ -262,6 +297,11 @@ pub trait Kernel: Send + Sync {
     /// Copies an instance's state out. The kernel must be inactive or terminated, else the copy may be torn: the caller sees
     /// to that.
     fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError>;
+    /// A count that moves while a shard is alive: every request it finishes moves it, and on CUDA idle polling does as well. A
+    /// shard whose count stands still while requests wait in its ring is stuck in a handler.
+    fn heartbeat(&self, shard: usize) -> u64 {
+        self.ports().get(shard).map_or(0, |port| port.requests.consumed())
+    }
     /// Why the kernel can no longer answer, if it cannot (a lost device). Cheap.
     fn failure(&self) -> Option<DeviceError>;
 }

@@ -93,6 +93,7 @@ impl Running {
                     }
                 }),
                 idle: IdlePolicy::Backoff,
+                tuning: Default::default(),
                 progress: Arc::new(Quiet),
             })
             .unwrap();
@@ -387,6 +388,7 @@ fn what_does_not_fit_is_an_error() {
         active: true,
         initial: Arc::new(|_, out: &mut [u8]| out.fill(0)),
         idle: IdlePolicy::Spin,
+        tuning: Default::default(),
         progress: Arc::new(Quiet),
     };
     let Err(error) = device.launch(spec(1, 1 << 31)) else { panic!("2^31 slots") };

@@ -100,7 +100,9 @@ impl LiveKernel {
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
-        let spec = LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, progress };
+        let tuning = Default::default();
+        let spec =
+            LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, tuning, progress };
         let kernel = device.launch(spec).map_err(device_error)?;
         let bridge = if kernel.must_be_polled() { Some(bridge().map_err(device_error)?) } else { None };
         let live = Arc::new(Self {

@@ -193,6 +193,12 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         self.tail.0.load(Ordering::Relaxed).wrapping_sub(self.start)
     }
 
+    /// Positions the consumer has given back so far (counted from the ring's start).
+    pub fn consumed(&self) -> u64 {
+        // Relaxed: a figure; nothing is read on the strength of it.
+        self.memory.load_head(Ordering::Relaxed).wrapping_sub(self.start)
+    }
+
     /// Slots reserved and not yet given back by the consumer, as far as is known now.
     pub fn len(&self) -> u64 {
         // Head first: it only grows towards tail, so the difference is never negative.

@@ -23,6 +23,7 @@ pub(crate) fn spec_of(
         active: true,
         initial: Arc::new(|_, out| out.fill(0)),
         idle: IdlePolicy::Backoff,
+        tuning: Default::default(),
         progress: Arc::new(Calls::default()),
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Shapes {
     pub(crate) request: SlotShape,
     pub(crate) reply: SlotShape,
+    /// The position both begin at.
+    pub(crate) first_position: u64,
 }
 
 impl Shapes {
@@ -33,7 +35,11 @@ impl Shapes {
                 device: device.to_owned(),
             })
         };
-        Ok(Self { request: shape(descriptor.message_size())?, reply: shape(descriptor.reply_size())? })
+        Ok(Self {
+            request: shape(descriptor.message_size())?,
+            reply: shape(descriptor.reply_size())?,
+            first_position: spec.tuning.first_position,
+        })
     }
 
     /// Whether the rings of `shards` shards fit; their bytes.
@@ -46,7 +52,7 @@ impl Shapes {
 
     /// A shard's rings.
     pub(crate) fn port(self, capacity: u32) -> Port {
-        let ring = |shape| Ring::new(RawMemory::heap(capacity, shape), capacity, shape, 0);
+        let ring = |shape| Ring::new(RawMemory::heap(capacity, shape), capacity, shape, self.first_position);
         Port { requests: ring(self.request), replies: ring(self.reply) }
     }
 }

@@ -13,7 +13,7 @@ pub mod telemetry;
 
 pub use control::{ControlBlock, ControlSnapshot, HasTerminated};
 pub use fault::FaultKind;
-pub use ring::{Consumer, Full, Ring, RingMemory};
+pub use ring::{Batch, Consumer, Full, Ring, RingMemory};
 pub use slot::{Correlation, Header, SlotShape};
 pub use telemetry::{TelemetryBuffer, TelemetrySnapshot};
 

@@ -4,8 +4,11 @@
 //! rings have a device as producer and one host thread at a time as consumer. Where one end is a GPU, that end is the same
 //! algorithm in PTX; where it is a host thread, it is the code here.
 //!
-//! - A producer reserves a position by moving `tail` (its own side's memory), after checking `head` for room.
+//! - A producer reserves one position or several ([`Ring::reserve`]) by moving `tail` (its own side's memory), after checking for
+//!   room. It looks at `head` only where the head that producers last saw, kept beside `tail`, does not show enough: `head`'s
+//!   line belongs to the other side, and to read it after each of that side's writes is to fetch it across the bus.
 //! - It writes the chunks, each with the position's sequence, sequence last. That publishes the slot: there is no flag.
+//!   A reserved position must be published, for the consumer waits there: [`Batch`] sees to that, whatever its user does.
 //! - The consumer knows its position, waits for the sequences, copies the slot out, and publishes `head` now and then.
 //!
 //! One writer per shared word: slots and `tail` belong to the producers' side, `head` to the consumer's.
@@ -13,7 +16,7 @@
 //! The code is generic over its memory ([`RingMemory`]) and its reservation counter ([`Cursor`]), so that a model checker
 //! runs these very lines.
 
-use super::slot::{self, CHUNK_DATA_WORDS, HEADER_CHUNKS, Header, SlotShape};
+use super::slot::{self, CHUNK_DATA_WORDS, Correlation, HEADER_CHUNKS, Header, SlotShape};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,12 +38,14 @@ pub trait RingMemory: Send + Sync {
     fn store_head(&self, value: u64, order: Ordering);
 }
 
-/// The producers' reservation counter.
+/// A counter of the producers' side: the positions reserved, or the head as they last saw it.
 pub trait Cursor: Send + Sync {
     /// A counter that starts at `value`.
     fn new(value: u64) -> Self;
     /// Reads it.
     fn load(&self, order: Ordering) -> u64;
+    /// Writes it.
+    fn store(&self, value: u64, order: Ordering);
     /// Moves it from `from` to `to`, or says what it is.
     fn advance(&self, from: u64, to: u64) -> Result<(), u64>;
 }
@@ -49,9 +54,15 @@ impl Cursor for AtomicU64 {
     fn new(value: u64) -> Self {
         AtomicU64::new(value)
     }
+    #[inline]
     fn load(&self, order: Ordering) -> u64 {
         AtomicU64::load(self, order)
     }
+    #[inline]
+    fn store(&self, value: u64, order: Ordering) {
+        AtomicU64::store(self, value, order)
+    }
+    #[inline]
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
         // Relaxed: the counter only hands out positions. The slot's own sequences publish the data, and room was
         // established by the acquire load of `head`.
@@ -110,12 +121,22 @@ impl RawMemory {
         self.head as u64
     }
 
+    #[inline]
     fn word(&self, index: usize) -> &AtomicU64 {
-        assert!(index < self.words, "ring word {index} of {}", self.words);
+        if index >= self.words {
+            self.no_such_word(index);
+        }
         // SAFETY: the index was checked, and the constructor's contract makes the memory valid and atomic.
         unsafe { &*self.slots.add(index) }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn no_such_word(&self, index: usize) -> ! {
+        panic!("ring word {index} of {}", self.words);
+    }
+
+    #[inline]
     fn head(&self) -> &AtomicU64 {
         // SAFETY: the constructor's contract.
         unsafe { &*self.head }
@@ -123,22 +144,32 @@ impl RawMemory {
 }
 
 impl RingMemory for RawMemory {
+    #[inline]
     fn load(&self, index: usize, order: Ordering) -> u64 {
         self.word(index).load(order)
     }
+    #[inline]
     fn store(&self, index: usize, value: u64, order: Ordering) {
         self.word(index).store(value, order)
     }
+    #[inline]
     fn load_head(&self, order: Ordering) -> u64 {
         self.head().load(order)
     }
+    #[inline]
     fn store_head(&self, value: u64, order: Ordering) {
         self.head().store(value, order)
     }
 }
 
+/// What producers share, in lines of its own.
 #[repr(align(128))]
-struct Padded<T>(T);
+struct Producers<C> {
+    /// The next position to be reserved.
+    tail: C,
+    /// A head that some producer saw: never ahead of the true one.
+    seen: C,
+}
 
 /// A bounded ring of slots.
 pub struct Ring<M = RawMemory, C = AtomicU64> {
@@ -146,7 +177,7 @@ pub struct Ring<M = RawMemory, C = AtomicU64> {
     capacity: u64,
     shape: SlotShape,
     start: u64,
-    tail: Padded<C>,
+    producers: Producers<C>,
 }
 
 impl<M: RingMemory, C: Cursor> Ring<M, C> {
@@ -158,8 +189,9 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     /// If `capacity` is not a power of two. The runtime checks users' capacities before they get here.
     pub fn new(memory: M, capacity: u32, shape: SlotShape, start: u64) -> Self {
         assert!(capacity.is_power_of_two(), "a ring's capacity is a power of two, not {capacity}");
-        let ring = Self { memory, capacity: capacity as u64, shape, start, tail: Padded(C::new(start)) };
-        for position in start..start + ring.capacity {
+        let producers = Producers { tail: C::new(start), seen: C::new(start) };
+        let ring = Self { memory, capacity: capacity as u64, shape, start, producers };
+        for position in (0..ring.capacity).map(|i| start.wrapping_add(i)) {
             // The sequence of the lap before: nobody waits for it.
             let stale = slot::sequence(position.wrapping_sub(ring.capacity)) as u64;
             for chunk in 0..shape.chunks() {
@@ -190,7 +222,7 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
 
     /// Positions reserved by host producers so far (counted from the ring's start).
     pub fn pushed(&self) -> u64 {
-        self.tail.0.load(Ordering::Relaxed).wrapping_sub(self.start)
+        self.producers.tail.load(Ordering::Relaxed).wrapping_sub(self.start)
     }
 
     /// Positions the consumer has given back so far (counted from the ring's start).
@@ -203,7 +235,7 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     pub fn len(&self) -> u64 {
         // Head first: it only grows towards tail, so the difference is never negative.
         let head = self.memory.load_head(Ordering::Relaxed);
-        self.tail.0.load(Ordering::Relaxed).wrapping_sub(head).min(self.capacity)
+        self.producers.tail.load(Ordering::Relaxed).wrapping_sub(head).min(self.capacity)
     }
 
     /// Whether every position handed out has been given back.
@@ -211,9 +243,59 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         self.len() == 0
     }
 
+    #[inline]
     fn word_of(&self, position: u64, chunk: usize) -> usize {
         let slot = (position & (self.capacity - 1)) as usize;
         (slot * self.shape.chunks() + chunk) * 2
+    }
+
+    /// Reserves up to `want` positions: the first, and how many.
+    #[inline]
+    fn claim(&self, want: u64) -> Result<(u64, u64), Full> {
+        let Producers { tail, seen } = &self.producers;
+        let mut first = tail.load(Ordering::Relaxed);
+        // Acquire pairs with the release store below, whose producer had acquired that head: the consumer's reads of the slots
+        // before it come before our writes to them.
+        let mut head = seen.load(Ordering::Acquire);
+        loop {
+            // A head ahead of our stale tail means that tail has moved; the exchange below will say so.
+            let room =
+                |head: u64| self.capacity.saturating_sub((first.wrapping_sub(head) as i64).max(0) as u64);
+            let mut count = want.min(room(head));
+            if count < want {
+                // Acquire pairs with the release store in `Consumer::publish`: the consumer's reads of the slots come before
+                // our writes to them. Release: the next producer's writes come after them as well. It may overwrite a newer
+                // head; then the next one looks again.
+                head = self.memory.load_head(Ordering::Acquire);
+                seen.store(head, Ordering::Release);
+                count = want.min(room(head));
+                if count == 0 {
+                    let now = tail.load(Ordering::Relaxed);
+                    if now == first {
+                        return Err(Full);
+                    }
+                    first = now;
+                    continue;
+                }
+            }
+            match tail.advance(first, first.wrapping_add(count)) {
+                Ok(()) => return Ok((first, count)),
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn check_fits(&self, payload: usize) {
+        if payload.div_ceil(4) > self.shape.payload_words() {
+            self.does_not_fit(payload);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn does_not_fit(&self, payload: usize) -> ! {
+        panic!("{} words in a slot of {}", payload.div_ceil(4), self.shape.payload_words());
     }
 
     /// Writes one message, or says that there is no room.
@@ -222,58 +304,54 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     ///
     /// # Panics
     /// If the payload is larger than a slot: the runtime sizes the ring by the largest message the actor handles.
+    #[inline]
     pub fn try_push(&self, header: Header, payload: &[u8]) -> Result<(), Full> {
-        let words = payload.len().div_ceil(4);
-        assert!(
-            words <= self.shape.payload_words(),
-            "{words} words in a slot of {}",
-            self.shape.payload_words()
-        );
-        let mut tail = self.tail.0.load(Ordering::Relaxed);
-        let position = loop {
-            // Acquire pairs with the release store in `Consumer::publish`: the consumer's reads of the slot come before
-            // our writes to it.
-            let head = self.memory.load_head(Ordering::Acquire);
-            // A head ahead of our stale tail means that tail has moved; the exchange below will say so.
-            if tail.wrapping_sub(head) as i64 >= self.capacity as i64 {
-                let now = self.tail.0.load(Ordering::Relaxed);
-                if now == tail {
-                    return Err(Full);
-                }
-                tail = now;
-                continue;
-            }
-            match self.tail.0.advance(tail, tail.wrapping_add(1)) {
-                Ok(()) => break tail,
-                Err(now) => tail = now,
-            }
-        };
-        let header = Header { words: words as u16, ..header };
-        let sequence = (slot::sequence(position) as u64) << 32;
-        let put = |chunk: usize, data: [u32; 3]| {
-            let word = self.word_of(position, chunk);
-            self.memory.store(word, data[0] as u64 | (data[1] as u64) << 32, Ordering::Relaxed);
-            // Release pairs with the acquire load in `chunk_at`: whoever sees the sequence sees the word before it.
-            self.memory.store(word + 1, data[2] as u64 | sequence, Ordering::Release);
-        };
-        let h = header.to_words();
-        put(0, [h[0], h[1], h[2]]);
-        put(1, [h[3], h[4], h[5]]);
-        for (i, twelve) in payload.chunks(4 * CHUNK_DATA_WORDS).enumerate() {
-            let mut bytes = [0; 12];
-            bytes[..twelve.len()].copy_from_slice(twelve);
-            let word = |k: usize| u32::from_le_bytes([bytes[k], bytes[k + 1], bytes[k + 2], bytes[k + 3]]);
-            put(HEADER_CHUNKS + i, [word(0), word(4), word(8)]);
-        }
+        self.check_fits(payload.len());
+        let (position, _) = self.claim(1)?;
+        self.write(position, header, payload);
         Ok(())
     }
 
-    /// The data of a chunk at `position`, if it has been published.
-    fn chunk_at(&self, position: u64, chunk: usize) -> Option<[u32; 3]> {
-        let word = self.word_of(position, chunk);
-        // Acquire pairs with the release store of the sequence in `try_push` (or the device's 16-byte store).
+    /// Reserves room for up to `want` messages, at least one, with a single read-modify-write; or says that there is none.
+    ///
+    /// The messages are then written by [`Batch::push`], without a pause: whatever comes behind them in the ring waits for them.
+    #[inline]
+    pub fn reserve(&self, want: usize) -> Result<Batch<'_, M, C>, Full> {
+        let (next, left) = self.claim(want.max(1) as u64)?;
+        Ok(Batch { ring: self, next, left: left as usize })
+    }
+
+    /// Writes a slot, which publishes it. The payload fits: the callers have checked that.
+    #[inline]
+    fn write(&self, position: u64, header: Header, payload: &[u8]) {
+        let h = Header { words: payload.len().div_ceil(4) as u16, ..header }.to_words();
+        let sequence = (slot::sequence(position) as u64) << 32;
+        let first = self.word_of(position, 0);
+        let put = |word: usize, data: [u32; CHUNK_DATA_WORDS]| {
+            self.memory.store(word, data[0] as u64 | (data[1] as u64) << 32, Ordering::Relaxed);
+            // Release pairs with the acquire load in `chunk`: whoever sees the sequence sees the word before it.
+            self.memory.store(word + 1, data[2] as u64 | sequence, Ordering::Release);
+        };
+        put(first, [h[0], h[1], h[2]]);
+        put(first + 2, [h[3], h[4], h[5]]);
+        let mut word = first + 2 * HEADER_CHUNKS;
+        let mut whole = payload.chunks_exact(4 * CHUNK_DATA_WORDS);
+        for twelve in &mut whole {
+            put(word, [word_at(twelve, 0), word_at(twelve, 4), word_at(twelve, 8)]);
+            word += 2;
+        }
+        let rest = whole.remainder();
+        if !rest.is_empty() {
+            put(word, [word_at(rest, 0), word_at(rest, 4), word_at(rest, 8)]);
+        }
+    }
+
+    /// The data of the chunk whose first word is `word`, if it has been published.
+    #[inline]
+    fn chunk(&self, word: usize, sequence: u32) -> Option<[u32; CHUNK_DATA_WORDS]> {
+        // Acquire pairs with the release store of the sequence in `write` (or the device's 16-byte store).
         let high = self.memory.load(word + 1, Ordering::Acquire);
-        if (high >> 32) as u32 != slot::sequence(position) {
+        if (high >> 32) as u32 != sequence {
             return None;
         }
         let low = self.memory.load(word, Ordering::Relaxed);
@@ -283,6 +361,55 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     /// The consuming end. There must be one at a time: that is the caller's to ensure (a lock, or one thread).
     pub fn consumer(&self) -> Consumer {
         Consumer { position: self.start }
+    }
+}
+
+/// Four bytes as a word; what lies beyond the end is 0.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(four) => u32::from_le_bytes([four[0], four[1], four[2], four[3]]),
+        None => (at..bytes.len()).rev().fold(0, |word, i| word << 8 | bytes[i] as u32),
+    }
+}
+
+/// Positions reserved by [`Ring::reserve`].
+///
+/// Dropped before all were written (its user panicked, or had less to say), it fills the rest with messages of tag 0, which no
+/// handler takes, and to which nobody waits for an answer: the device counts them as malformed and goes on.
+pub struct Batch<'a, M: RingMemory = RawMemory, C: Cursor = AtomicU64> {
+    ring: &'a Ring<M, C>,
+    next: u64,
+    left: usize,
+}
+
+impl<M: RingMemory, C: Cursor> Batch<'_, M, C> {
+    /// Messages that can still be written.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Writes the next message. `header.words` is set from the payload.
+    ///
+    /// # Panics
+    /// If the payload is larger than a slot, or no position is left.
+    #[inline]
+    pub fn push(&mut self, header: Header, payload: &[u8]) {
+        self.ring.check_fits(payload.len());
+        assert!(self.left > 0, "the batch is written");
+        self.ring.write(self.next, header, payload);
+        self.next = self.next.wrapping_add(1);
+        self.left -= 1;
+    }
+}
+
+impl<M: RingMemory, C: Cursor> Drop for Batch<'_, M, C> {
+    #[inline]
+    fn drop(&mut self) {
+        while self.left > 0 {
+            let nothing = Header { tag: 0, instance: 0, correlation: Correlation::NONE, words: 0, hlc: 0 };
+            self.push(nothing, &[]);
+        }
     }
 }
 
@@ -297,31 +424,39 @@ impl Consumer {
     ///
     /// The slot is given back by the next [`publish`](Self::publish). A header that claims more words than a slot has is
     /// returned with tag 0, which no message has, and no payload.
+    #[inline]
     pub fn pop<M: RingMemory, C: Cursor>(
         &mut self,
         ring: &Ring<M, C>,
         payload: &mut [u32],
     ) -> Option<Header> {
-        let [tag, instance, index] = ring.chunk_at(self.position, 0)?;
-        let [gen_words, low, high] = ring.chunk_at(self.position, 1)?;
+        let sequence = slot::sequence(self.position);
+        let mut word = ring.word_of(self.position, 0);
+        let [tag, instance, index] = ring.chunk(word, sequence)?;
+        let [gen_words, low, high] = ring.chunk(word + 2, sequence)?;
         let mut header = Header::from_words([tag, instance, index, gen_words, low, high]);
         if header.words as usize > ring.shape.payload_words().min(payload.len()) {
             header.tag = 0;
             header.words = 0;
         }
-        let words = header.words as usize;
-        for first in (0..words).step_by(CHUNK_DATA_WORDS) {
-            let data = ring.chunk_at(self.position, HEADER_CHUNKS + first / CHUNK_DATA_WORDS)?;
-            let last = words.min(first + CHUNK_DATA_WORDS);
-            payload[first..last].copy_from_slice(&data[..last - first]);
+        let mut out = payload[..header.words as usize].chunks_exact_mut(CHUNK_DATA_WORDS);
+        for three in &mut out {
+            word += 2;
+            three.copy_from_slice(&ring.chunk(word + 2, sequence)?);
+        }
+        let rest = out.into_remainder();
+        if !rest.is_empty() {
+            let data = ring.chunk(word + 4, sequence)?;
+            rest.iter_mut().zip(data).for_each(|(out, word)| *out = word);
         }
         self.position = self.position.wrapping_add(1);
         Some(header)
     }
 
     /// Whether a message is there to be taken (its first chunk has been published).
+    #[inline]
     pub fn is_ready<M: RingMemory, C: Cursor>(&self, ring: &Ring<M, C>) -> bool {
-        ring.chunk_at(self.position, 0).is_some()
+        ring.chunk(ring.word_of(self.position, 0), slot::sequence(self.position)).is_some()
     }
 
     /// Gives every slot taken so far back to the producers.
@@ -338,7 +473,6 @@ impl Consumer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::slot::Correlation;
     use super::*;
     use std::thread;
 
@@ -353,7 +487,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_in_order_with_their_payload_at_every_size_and_across_the_counter_wrap() {
-        for start in [0, u32::MAX as u64 - 5] {
+        for start in [0, u32::MAX as u64 - 5, u64::MAX - 5, u64::MAX] {
             for payload in 0..100usize {
                 let ring = ring(4, 100, start);
                 let mut consumer = ring.consumer();
@@ -388,6 +522,51 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_takes_what_room_there_is_in_one_piece_wherever_the_counters_stand() {
+        for start in [0, u32::MAX as u64 - 2, u64::MAX - 2] {
+            let ring = ring(4, 12, start);
+            let mut consumer = ring.consumer();
+            let mut out = [0; 6];
+            for lap in 0..5u32 {
+                assert_eq!(ring.try_push(header(100 + lap), &lap.to_le_bytes()), Ok(()));
+                let mut batch = ring.reserve(10).unwrap();
+                assert_eq!(batch.left(), 3);
+                (0..3u32).for_each(|i| batch.push(header(i), &[(lap * 3 + i) as u8; 9]));
+                drop(batch);
+                assert!(ring.reserve(1).is_err());
+                assert_eq!(consumer.pop(&ring, &mut out).unwrap().instance, 100 + lap);
+                assert_eq!(out[0], lap);
+                for i in 0..3 {
+                    assert_eq!(consumer.pop(&ring, &mut out).unwrap().instance, i);
+                    assert_eq!(
+                        out[..3],
+                        [(lap * 3 + i) * 0x0101_0101, (lap * 3 + i) * 0x0101_0101, lap * 3 + i]
+                    );
+                }
+                assert!(consumer.pop(&ring, &mut out).is_none());
+                consumer.publish(&ring);
+            }
+            assert_eq!((ring.pushed(), ring.consumed(), ring.len()), (20, 20, 0));
+        }
+    }
+
+    #[test]
+    fn what_a_batch_reserved_and_did_not_write_is_published_as_messages_for_nobody() {
+        let ring = ring(8, 8, 0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut batch = ring.reserve(3).unwrap();
+            batch.push(header(7), &[1]);
+            batch.push(header(8), &[0; 1000]);
+        }));
+        assert!(panicked.is_err());
+        ring.try_push(header(9), &[]).unwrap();
+        let mut consumer = ring.consumer();
+        let got: Vec<_> = std::iter::from_fn(|| consumer.pop(&ring, &mut [0; 6])).collect();
+        let seen: Vec<_> = got.iter().map(|h| (h.tag, h.instance, h.correlation.is_some())).collect();
+        assert_eq!(seen, [(300, 7, false), (0, 0, false), (0, 0, false), (300, 9, false)]);
+    }
+
+    #[test]
     fn many_producers_lose_nothing_duplicate_nothing_and_keep_each_senders_order() {
         const PRODUCERS: u32 = 4;
         const EACH: u32 = if cfg!(miri) { 50 } else { 20_000 };
@@ -396,10 +575,19 @@ mod tests {
             for p in 0..PRODUCERS {
                 let ring = &ring;
                 s.spawn(move || {
-                    for i in 0..EACH {
-                        let bytes: Vec<u8> = (0..10u32).flat_map(|k| (i * 31 + k).to_le_bytes()).collect();
-                        while ring.try_push(Header { hlc: i as u64, ..header(p) }, &bytes).is_err() {
+                    let bytes =
+                        |i: u32| -> Vec<u8> { (0..10u32).flat_map(|k| (i * 31 + k).to_le_bytes()).collect() };
+                    let mut i = 0;
+                    while i < EACH {
+                        // One at a time, or as many as there is room for.
+                        let want = if (i / 7 + p) % 2 == 0 { 1 } else { (EACH - i).min(50) };
+                        let Ok(mut batch) = ring.reserve(want as usize) else {
                             thread::yield_now();
+                            continue;
+                        };
+                        while batch.left() > 0 {
+                            batch.push(Header { hlc: i as u64, ..header(p) }, &bytes(i));
+                            i += 1;
                         }
                     }
                 });

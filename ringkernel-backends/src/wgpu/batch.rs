@@ -220,7 +220,7 @@ mod tests {
 
     /// A batch of messages to these instances; each carries its arrival as payload.
     fn batch(plan: &Plan, instances: &[u32]) -> Batch {
-        let port = Shapes { request: plan.request, reply: plan.reply }.port(64);
+        let port = Shapes { request: plan.request, reply: plan.reply, first_position: 0 }.port(64);
         for (arrival, &instance) in instances.iter().enumerate() {
             let correlation = Correlation { index: arrival as u32, generation: 3 };
             let header = Header { tag: 300, instance, correlation, words: 0, hlc: 7 };

@@ -136,6 +136,9 @@ pub trait NativeShard: Send {
     fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome;
     /// Writes the state of the `local`-th instance as bytes.
     fn read_state(&self, local: u32, out: &mut [u8]);
+    /// Replaces the state of the `local`-th instance by the one these bytes are. Bytes that are no state are an error, and the
+    /// instance keeps the state it has.
+    fn write_state(&mut self, local: u32, state: &[u8]) -> Result<(), DeviceError>;
 }
 
 /// How a request ended.
@@ -294,9 +297,20 @@ pub trait Kernel: Send + Sync {
     fn telemetry(&self) -> TelemetrySnapshot;
     /// Ends the kernel: the message being handled is finished, what waits in the rings is not. Idempotent.
     fn terminate(&self, deadline: Duration) -> Result<(), DeviceError>;
-    /// Copies an instance's state out. The kernel must be inactive or terminated, else the copy may be torn: the caller sees
-    /// to that.
-    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError>;
+    /// Copies the states of `count` instances from `first` on to the front of `out`, one behind another. The kernel must be
+    /// inactive or terminated, else the copy may be torn: the caller sees to that.
+    fn read_states(&self, first: u32, count: u32, out: &mut [u8]) -> Result<(), DeviceError>;
+    /// Replaces the states of `count` instances from `first` on by those at the front of `states`. The kernel must be
+    /// inactive: the caller sees to that. After an error, some may have been replaced and others not.
+    fn write_states(&self, first: u32, count: u32, states: &[u8]) -> Result<(), DeviceError>;
+    /// Copies one instance's state out.
+    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+        self.read_states(instance, 1, out)
+    }
+    /// Replaces one instance's state.
+    fn write_state(&self, instance: u32, state: &[u8]) -> Result<(), DeviceError> {
+        self.write_states(instance, 1, state)
+    }
     /// A count that moves while a shard is alive: every request it finishes moves it, and on CUDA idle polling does as well. A
     /// shard whose count stands still while requests wait in its ring is stuck in a handler.
     fn heartbeat(&self, shard: usize) -> u64 {

@@ -19,5 +19,6 @@ pub mod cuda;
 mod device_tests;
 mod host;
 pub mod kernel;
+mod states;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

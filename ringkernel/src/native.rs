@@ -70,6 +70,12 @@ impl<A: Actor> NativeShard for Shard<A> {
     fn read_state(&self, local: u32, out: &mut [u8]) {
         self.actors[local as usize].encode(out);
     }
+
+    fn write_state(&mut self, local: u32, state: &[u8]) -> Result<(), DeviceError> {
+        self.actors[local as usize] = A::decode(state)
+            .map_err(|error| DeviceError::Driver { call: "decoding a state", reason: error.to_string() })?;
+        Ok(())
+    }
 }
 
 type Note = (FaultKind, FaultSite);

@@ -10,6 +10,8 @@ use crate::kernel::{
     Device, DeviceError, FaultSite, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, NativeShard,
     NativeShardSpec, Outcome, Port, Progress,
 };
+use crate::states::States;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -338,6 +340,25 @@ struct CpuKernel {
 }
 
 impl CpuKernel {
+    /// Calls `copy(body, local, place in the caller's buffer)` for each state, with its shard at rest.
+    fn each_state(
+        &self,
+        states: States,
+        mut copy: impl FnMut(&mut Body, u32, Range<usize>) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let shards = self.core.shards.len() as u32;
+        let deadline = Instant::now() + PATIENCE;
+        for shard in (0..shards).filter(|&shard| !states.locals(shard, shards).is_empty()) {
+            let body = self.core.quiet(shard as usize, deadline);
+            let what = "the end of the running handler";
+            let mut body = body.ok_or(DeviceError::Deadline { what, deadline: PATIENCE })?;
+            for local in states.locals(shard, shards) {
+                copy(&mut body, local, states.place(shard, shards, local))?;
+            }
+        }
+        Ok(())
+    }
+
     fn terminating(&self) -> bool {
         self.core.shards[0].control.should_terminate.load(Ordering::Relaxed) != 0
     }
@@ -412,22 +433,17 @@ impl Kernel for CpuKernel {
         Ok(())
     }
 
-    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
-        let instances = self.core.instances;
-        if instance >= instances {
-            return Err(DeviceError::NoSuchInstance { instance, instances });
-        }
-        let size = self.core.descriptor.state_size as usize;
-        let Some(out) = out.get_mut(..size) else {
-            let reason = format!("a buffer for {size} bytes of state is too short");
-            return Err(DeviceError::Driver { call: "read_state", reason });
-        };
-        let shards = self.core.shards.len() as u32;
-        let body = self.core.quiet((instance % shards) as usize, Instant::now() + PATIENCE);
-        let what = "the end of the running handler";
-        let body = body.ok_or(DeviceError::Deadline { what, deadline: PATIENCE })?;
-        body.native.read_state(instance / shards, out);
-        Ok(())
+    fn read_states(&self, first: u32, count: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+        let states = States::check(self.core.descriptor, self.core.instances, first, count, out.len())?;
+        self.each_state(states, |body, local, place| {
+            body.native.read_state(local, &mut out[place]);
+            Ok(())
+        })
+    }
+
+    fn write_states(&self, first: u32, count: u32, bytes: &[u8]) -> Result<(), DeviceError> {
+        let states = States::check(self.core.descriptor, self.core.instances, first, count, bytes.len())?;
+        self.each_state(states, |body, local, place| body.native.write_state(local, &bytes[place]))
     }
 
     fn failure(&self) -> Option<DeviceError> {

@@ -46,6 +46,9 @@ impl NativeShard for Gate {
         }
     }
     fn read_state(&self, _: u32, _: &mut [u8]) {}
+    fn write_state(&mut self, _: u32, _: &[u8]) -> Result<(), DeviceError> {
+        Ok(())
+    }
 }
 
 const fn handler(name: &'static str, tag: u32, size: u32) -> HandlerInfo {

@@ -5,7 +5,7 @@
 //! resident loop (`runtime.ptx`) and compiled by the driver.
 //!
 //! Start with `resident` (a launched kernel and its life), then `runtime.ptx` (what the GPU does). `driver` is the driver's
-//! API behind owning types, `link` joins the texts, `registry` knows what is resident and makes room for calls that cannot be
+//! API behind owning types, `link` joins the texts, `state` copies states, `registry` knows what is resident and makes room for calls that cannot be
 //! made beside it, `baseline` times what we compare ourselves with.
 //!
 //! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
@@ -20,6 +20,7 @@ mod driver;
 mod link;
 mod registry;
 mod resident;
+mod state;
 
 pub use baseline::{LaunchTimes, launch_and_synchronize};
 

@@ -1,12 +1,14 @@
 //! A launched kernel: its memory, its start, its pauses and its end.
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
+use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
 use crate::abi::{
     ControlBlock, ControlSnapshot, Ring, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride,
 };
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, Port};
+use crate::states::States;
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -448,6 +450,13 @@ struct CudaKernel {
     state_stride: usize,
 }
 
+impl CudaKernel {
+    fn layout(&self) -> Layout<'_> {
+        let (shards, stride) = (self.core.shards, self.state_stride);
+        Layout { memory: &self.core.state, shards, per_shard: self.per_shard, stride }
+    }
+}
+
 impl Kernel for CudaKernel {
     fn ports(&self) -> &[Port] {
         &self.ports
@@ -488,15 +497,17 @@ impl Kernel for CudaKernel {
         self.core.end(deadline)
     }
 
-    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
-        if instance >= self.instances {
-            return Err(DeviceError::NoSuchInstance { instance, instances: self.instances });
-        }
-        let (shard, local) = (instance % self.core.shards, instance / self.core.shards);
+    fn read_states(&self, first: u32, count: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+        let states = States::check(self.core.descriptor, self.instances, first, count, out.len())?;
         // Orders the copy after the acknowledgement that the caller waited for.
         fence(Ordering::SeqCst);
-        let offset = (shard as usize * self.per_shard + local as usize) * self.state_stride;
-        self.core.state.read(offset, &mut out[..self.core.descriptor.state_size as usize])
+        self.layout().read(states, out)
+    }
+
+    fn write_states(&self, first: u32, count: u32, bytes: &[u8]) -> Result<(), DeviceError> {
+        let states = States::check(self.core.descriptor, self.instances, first, count, bytes.len())?;
+        fence(Ordering::SeqCst);
+        self.layout().write(states, bytes)
     }
 
     fn failure(&self) -> Option<DeviceError> {

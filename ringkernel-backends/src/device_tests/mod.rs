@@ -30,6 +30,7 @@ macro_rules! device_suite {
             one_instance_handles_its_messages_in_the_order_sent
             every_one_of_many_instances_keeps_its_own_state
             initial_state_is_per_instance_and_can_be_read_back
+            states_are_copied_in_bulk_both_ways_and_go_on_from_what_was_written
             faults_answer_the_asker_and_roll_nothing_back
             slots_that_cannot_be_believed_are_refused
             an_instance_that_does_not_exist_is_refused

@@ -113,6 +113,35 @@ pub(crate) fn initial_state_is_per_instance_and_can_be_read_back(device: &dyn De
     assert!(host.kernel.read_state(0, &mut [0; 3]).is_err(), "a buffer that is too short");
 }
 
+pub(crate) fn states_are_copied_in_bulk_both_ways_and_go_on_from_what_was_written(device: &dyn Device) {
+    const INSTANCES: u32 = 1013;
+    let mut host = Host::launch(device, spec_of(&TALLY, INSTANCES, 64));
+    assert_eq!(host.round_trip(1000, ADD, &[1]).words, [1, 1]);
+    host.kernel.set_active(false).unwrap();
+    // Instances 1 to 1001 of 0 to 1012.
+    let written: Vec<u32> = (1..1002).flat_map(|i| [i * 3, i]).collect();
+    host.kernel.write_states(1, 1001, bytemuck::cast_slice(&written)).unwrap();
+    host.kernel.write_state(1012, bytemuck::cast_slice(&[5u32, 6])).unwrap();
+    let mut all = vec![u32::MAX; 2 * INSTANCES as usize];
+    host.kernel.read_states(0, INSTANCES, bytemuck::cast_slice_mut(&mut all)).unwrap();
+    assert_eq!(all[..2], [0, 0]);
+    assert_eq!(all[2..][..written.len()], written);
+    assert_eq!(all[2 + written.len()..][..20], [0; 20]);
+    assert_eq!(all[2 * 1012..], [5, 6]);
+    let mut some = [0u32; 6];
+    host.kernel.read_states(998, 3, bytemuck::cast_slice_mut(&mut some)).unwrap();
+    assert_eq!(some, [2994, 998, 2997, 999, 3000, 1000]);
+    host.kernel.set_active(true).unwrap();
+    assert_eq!(host.round_trip(1000, ADD, &[1]).words, [3001, 1001]);
+    assert_eq!(host.round_trip(0, ADD, &[1]).words, [1, 1]);
+    host.kernel.set_active(false).unwrap();
+    let none = Err(DeviceError::NoSuchInstance { instance: 1013, instances: 1013 });
+    assert_eq!(host.kernel.write_states(1012, 2, &[0; 16]), none);
+    assert_eq!(host.kernel.read_states(1012, 2, &mut [0; 16]), none);
+    assert!(host.kernel.write_state(0, &[0; 7]).is_err(), "a state that is too short");
+    assert!(host.kernel.write_states(0, 2, &[0; 15]).is_err(), "two states that are too short");
+}
+
 pub(crate) fn faults_answer_the_asker_and_roll_nothing_back(device: &dyn Device) {
     let mut host = Host::launch(device, spec_of(&TALLY, 2, 16));
     let fail = host.round_trip(1, FAIL, &[3]);

@@ -111,6 +111,11 @@ impl NativeShard for NativeTally {
         put(out, 0, total as u32);
         put(out, 1, count);
     }
+
+    fn write_state(&mut self, local: u32, state: &[u8]) -> Result<(), DeviceError> {
+        self.0[local as usize] = (word(state, 0) as i32, word(state, 1));
+        Ok(())
+    }
 }
 
 const _: () = assert!(state_stride(8, 4) == 8);

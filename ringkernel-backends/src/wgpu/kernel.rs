@@ -9,6 +9,8 @@ use crate::abi::{
 };
 use crate::host::{Shapes, control_block, lock_by};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, Port, Progress};
+use crate::states::States;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,7 +29,7 @@ const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(50);
 /// How long a full reply ring is left alone before the next try.
 const RETRY: Duration = Duration::from_micros(100);
-/// How much initial state is written and uploaded at a time.
+/// How much state is copied at a time.
 const UPLOAD_BYTES: usize = 1 << 20;
 
 /// What the dispatcher and the kernel's handle share.
@@ -116,7 +118,9 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
     let outbox = gpu.buffer(&what, outbox_bytes, state_usage)?;
     let readback = gpu.buffer(&what, outbox_bytes, Usage::MAP_READ | Usage::COPY_DST)?;
     let pipeline = gpu.pipeline(descriptor)?;
-    upload_states(gpu, &state, &spec, stride as usize)?;
+    let size = descriptor.state_size as usize;
+    let initial = |instance, bytes: &mut [u8]| (spec.initial)(instance, &mut bytes[..size]);
+    write_states(gpu, &state, 0..instances, stride as usize, initial)?;
     let bindings = bind(gpu, [&state, &inbox, &outbox], 4 * plan.window_words() as u64)?;
     let port = shapes.port(queue_capacity);
     let engine = Engine {
@@ -191,23 +195,21 @@ fn bind(gpu: &Gpu, buffers: [&wgpu::Buffer; 3], window: u64) -> Result<wgpu::Bin
         .map_err(|error| DeviceError::Driver { call: "create_bind_group", reason: error.to_string() })
 }
 
-/// Writes the initial states, piece by piece.
-fn upload_states(
+/// Writes the states of `instances`, piece by piece: `write(instance, bytes)` gives each.
+fn write_states(
     gpu: &Gpu,
     state: &wgpu::Buffer,
-    spec: &LaunchSpec,
+    instances: Range<u32>,
     stride: usize,
+    write: impl Fn(u32, &mut [u8]),
 ) -> Result<(), DeviceError> {
-    let size = spec.descriptor.state_size as usize;
     let at_a_time = (UPLOAD_BYTES / stride).max(1);
     let mut piece = Vec::new();
-    for first in (0..spec.instances).step_by(at_a_time) {
-        let last = spec.instances.min(first.saturating_add(at_a_time as u32));
+    for first in instances.clone().step_by(at_a_time) {
+        let some = first..instances.end.min(first.saturating_add(at_a_time as u32));
         piece.clear();
-        piece.resize((last - first) as usize * stride, 0);
-        for (instance, bytes) in (first..last).zip(piece.chunks_exact_mut(stride)) {
-            (spec.initial)(instance, &mut bytes[..size]);
-        }
+        piece.resize(some.len() * stride, 0);
+        some.zip(piece.chunks_exact_mut(stride)).for_each(|(instance, bytes)| write(instance, bytes));
         gpu.guarded(|| {
             gpu.queue.write_buffer(state, first as u64 * stride as u64, &piece);
             let submission = gpu.queue.submit([]);
@@ -406,16 +408,27 @@ impl Core {
         true
     }
 
-    fn read_state(&self, engine: &Engine, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
-        let staging = self.gpu.buffer("a snapshot", self.stride, Usage::MAP_READ | Usage::COPY_DST)?;
-        self.gpu.guarded(|| {
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            let from = instance as u64 * self.stride;
-            encoder.copy_buffer_to_buffer(&engine.state, from, &staging, 0, self.stride);
-            self.gpu.submit_and_read(encoder.finish(), &staging, self.stride, |bytes| {
-                out.copy_from_slice(&bytes[..out.len()]);
-            })
-        })
+    /// Copies states out, piece by piece.
+    fn read_states(&self, engine: &Engine, states: States, out: &mut [u8]) -> Result<(), DeviceError> {
+        let (instances, stride) = (states.instances(), self.stride as usize);
+        let at_a_time = (UPLOAD_BYTES / stride).clamp(1, instances.len().max(1));
+        let bytes = (at_a_time * stride) as u64;
+        let staging = self.gpu.buffer("a snapshot", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
+        for first in instances.clone().step_by(at_a_time) {
+            let some = first..instances.end.min(first.saturating_add(at_a_time as u32));
+            let bytes = some.len() as u64 * self.stride;
+            self.gpu.guarded(|| {
+                let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+                let from = first as u64 * self.stride;
+                encoder.copy_buffer_to_buffer(&engine.state, from, &staging, 0, bytes);
+                self.gpu.submit_and_read(encoder.finish(), &staging, bytes, |bytes| {
+                    for (instance, state) in some.zip(bytes.chunks_exact(stride)) {
+                        out[states.place(0, 1, instance)].copy_from_slice(&state[..states.size()]);
+                    }
+                })
+            })?;
+        }
+        Ok(())
     }
 
     /// The engine while no dispatch runs.
@@ -495,19 +508,21 @@ impl Kernel for WgpuKernel {
         Ok(())
     }
 
-    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+    fn read_states(&self, first: u32, count: u32, out: &mut [u8]) -> Result<(), DeviceError> {
         let core = &self.core;
-        let instances = core.instances;
-        if instance >= instances {
-            return Err(DeviceError::NoSuchInstance { instance, instances });
-        }
-        let size = core.descriptor.state_size as usize;
-        let Some(out) = out.get_mut(..size) else {
-            let reason = format!("a buffer for {size} bytes of state is too short");
-            return Err(DeviceError::Driver { call: "read_state", reason });
-        };
+        let states = States::check(core.descriptor, core.instances, first, count, out.len())?;
         let engine = core.quiet(core.gpu.patience() * 2)?;
-        core.read_state(&engine, instance, out)
+        core.read_states(&engine, states, out)
+    }
+
+    fn write_states(&self, first: u32, count: u32, bytes: &[u8]) -> Result<(), DeviceError> {
+        let core = &self.core;
+        let states = States::check(core.descriptor, core.instances, first, count, bytes.len())?;
+        // What is written to the queue now comes before any later dispatch.
+        let engine = core.quiet(core.gpu.patience() * 2)?;
+        write_states(&core.gpu, &engine.state, states.instances(), core.stride as usize, |instance, state| {
+            state[..states.size()].copy_from_slice(&bytes[states.place(0, 1, instance)]);
+        })
     }
 
     fn failure(&self) -> Option<DeviceError> {

@@ -203,10 +203,24 @@ impl Kernel for FakeKernel {
         }
         Ok(())
     }
-    fn read_state(&self, instance: u32, out: &mut [u8]) -> Result<(), DeviceError> {
+    fn read_states(&self, first: u32, count: u32, out: &mut [u8]) -> Result<(), DeviceError> {
         assert!(!self.state.active.load(SeqCst), "state is read of inactive kernels only");
         let shards = self.state.shards;
-        self.state.body.lock().unwrap()[(instance % shards) as usize].0.read_state(instance / shards, out);
+        let body = self.state.body.lock().unwrap();
+        let size = out.len() / count as usize;
+        for (instance, out) in (first..first + count).zip(out.chunks_exact_mut(size)) {
+            body[(instance % shards) as usize].0.read_state(instance / shards, out);
+        }
+        Ok(())
+    }
+    fn write_states(&self, first: u32, count: u32, states: &[u8]) -> Result<(), DeviceError> {
+        assert!(!self.state.active.load(SeqCst), "state is written to inactive kernels only");
+        let shards = self.state.shards;
+        let mut body = self.state.body.lock().unwrap();
+        let size = states.len() / count as usize;
+        for (instance, state) in (first..first + count).zip(states.chunks_exact(size)) {
+            body[(instance % shards) as usize].0.write_state(instance / shards, state)?;
+        }
         Ok(())
     }
     fn failure(&self) -> Option<DeviceError> {

@@ -1,6 +1,11 @@
 //! The ring under loom: every interleaving and every reordering the memory model allows, on the very code that runs. Only the
 //! memory and the reservation counter are exchanged, through the traits that the ring is generic over.
+//!
+//! The first word of each chunk carries data only and no sequence, and here it is plain memory, not an atomic: loom then also finds
+//! a reader and a writer that nothing orders, where every value that was read happened to be right. So each of the ring's four
+//! orderings is needed, as the last tests show by weakening one at a time.
 
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
@@ -8,23 +13,55 @@ use ringkernel_backends::abi::ring::{Cursor, Ring, RingMemory};
 use ringkernel_backends::abi::slot::{Correlation, Header, SlotShape};
 use std::sync::atomic::Ordering;
 
+/// Which of the ring's orderings is weakened to relaxed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weak {
+    None,
+    SequenceStore,
+    SequenceLoad,
+    HeadStore,
+    HeadLoad,
+}
+
 struct Memory {
-    words: Vec<AtomicU64>,
+    /// The even words of the slot area.
+    data: Vec<UnsafeCell<u64>>,
+    /// The odd ones, with the sequences.
+    sequences: Vec<AtomicU64>,
     head: AtomicU64,
+    weak: Weak,
+}
+
+// SAFETY: whether threads take turns with `data` is the very question, and loom answers it: it panics before two threads access a
+// cell in a way that nothing orders, and it runs one thread at a time.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn order(&self, order: Ordering, weak: Weak) -> Ordering {
+        if self.weak == weak { Ordering::Relaxed } else { order }
+    }
 }
 
 impl RingMemory for Memory {
     fn load(&self, index: usize, order: Ordering) -> u64 {
-        self.words[index].load(order)
+        match index % 2 {
+            // SAFETY: loom has checked the access when it hands out the pointer; see `impl Sync`.
+            0 => self.data[index / 2].with(|word| unsafe { *word }),
+            _ => self.sequences[index / 2].load(self.order(order, Weak::SequenceLoad)),
+        }
     }
     fn store(&self, index: usize, value: u64, order: Ordering) {
-        self.words[index].store(value, order)
+        match index % 2 {
+            // SAFETY: as in `load`.
+            0 => self.data[index / 2].with_mut(|word| unsafe { *word = value }),
+            _ => self.sequences[index / 2].store(value, self.order(order, Weak::SequenceStore)),
+        }
     }
     fn load_head(&self, order: Ordering) -> u64 {
-        self.head.load(order)
+        self.head.load(self.order(order, Weak::HeadLoad))
     }
     fn store_head(&self, value: u64, order: Ordering) {
-        self.head.store(value, order)
+        self.head.store(value, self.order(order, Weak::HeadStore))
     }
 }
 
@@ -49,9 +86,19 @@ impl Cursor for Tail {
 type Modelled = Ring<Memory, Tail>;
 
 fn ring(capacity: u32, start: u64) -> Arc<Modelled> {
+    weak_ring(capacity, start, Weak::None)
+}
+
+fn weak_ring(capacity: u32, start: u64, weak: Weak) -> Arc<Modelled> {
     let shape = SlotShape::for_payload(8).unwrap();
-    let words = (0..capacity as usize * shape.bytes() / 8).map(|_| AtomicU64::new(0)).collect();
-    Arc::new(Ring::new(Memory { words, head: AtomicU64::new(0) }, capacity, shape, start))
+    let chunks = capacity as usize * shape.chunks();
+    let memory = Memory {
+        data: (0..chunks).map(|_| UnsafeCell::new(0)).collect(),
+        sequences: (0..chunks).map(|_| AtomicU64::new(0)).collect(),
+        head: AtomicU64::new(0),
+        weak,
+    };
+    Arc::new(Ring::new(memory, capacity, shape, start))
 }
 
 fn message(sender: u32, number: u64) -> (Header, [u8; 8]) {
@@ -198,4 +245,45 @@ fn a_full_ring_refuses_without_losing_its_place() {
         drain(&ring, 2, 1);
         producer.join().unwrap();
     });
+}
+
+/// Whether loom finds something wrong with two messages through a ring of one slot.
+fn is_found(weak: Weak) -> bool {
+    let run = move || {
+        model(move || {
+            let ring = weak_ring(1, 0, weak);
+            let producer = {
+                let ring = ring.clone();
+                thread::spawn(move || (0..2).for_each(|i| push(&ring, 0, i)))
+            };
+            drain(&ring, 2, 1);
+            producer.join().unwrap();
+        });
+    };
+    std::panic::catch_unwind(run).is_err()
+}
+
+#[test]
+fn a_ring_with_all_its_orderings_passes_where_the_weakened_ones_fail() {
+    assert!(!is_found(Weak::None));
+}
+
+#[test]
+fn without_release_on_the_sequence_data_is_read_before_it_is_written() {
+    assert!(is_found(Weak::SequenceStore));
+}
+
+#[test]
+fn without_acquire_on_the_sequence_data_is_read_before_it_is_written() {
+    assert!(is_found(Weak::SequenceLoad));
+}
+
+#[test]
+fn without_release_on_the_head_a_slot_is_overwritten_while_it_is_read() {
+    assert!(is_found(Weak::HeadStore));
+}
+
+#[test]
+fn without_acquire_on_the_head_a_slot_is_overwritten_while_it_is_read() {
+    assert!(is_found(Weak::HeadLoad));
 }

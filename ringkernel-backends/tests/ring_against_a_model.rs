@@ -1,0 +1,170 @@
+//! The ring beside a queue of the standard library: random sequences of pushes, pops and publishes, from positions whose
+//! 32-bit or 64-bit counter wraps on the way, must do to both the same.
+//!
+//! `PROPTEST_CASES` sets how many sequences (256). A failure prints the shortest sequence that fails.
+
+use proptest::prelude::*;
+use ringkernel_backends::abi::ring::{Consumer, Full, RawMemory, Ring};
+use ringkernel_backends::abi::slot::{Correlation, Header, SlotShape};
+use std::collections::VecDeque;
+
+/// What a sequence is made of.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A message of so many bytes.
+    Push(usize),
+    /// Take so many.
+    Pop(usize),
+    /// Give back what was taken.
+    Publish,
+    /// Push until the ring refuses, then take and give back all.
+    FillAndDrain,
+}
+
+fn step(largest: usize) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..=largest).prop_map(Step::Push),
+        4 => (1usize..8).prop_map(Step::Pop),
+        2 => Just(Step::Publish),
+        1 => Just(Step::FillAndDrain),
+    ]
+}
+
+/// Positions that lie so little before a wrap that the sequence crosses it, and some that do not.
+fn start() -> impl Strategy<Value = u64> {
+    let before = |wrap: u64| (0u64..80).prop_map(move |steps| wrap.wrapping_sub(steps));
+    prop_oneof![Just(0), before(1 << 32), before(u32::MAX as u64), before(1 << 63), before(0), any::<u64>()]
+}
+
+type Sent = (Header, Vec<u8>);
+
+/// A ring, what ought to be in it, and the counts that go with it.
+struct Pair {
+    ring: Ring,
+    consumer: Consumer,
+    queue: VecDeque<Sent>,
+    pushed: u64,
+    taken: u64,
+    published: u64,
+}
+
+impl Pair {
+    fn new(capacity: u32, largest: usize, start: u64) -> Self {
+        let shape = SlotShape::for_payload(largest).expect("a small payload");
+        let ring = Ring::new(RawMemory::heap(capacity, shape), capacity, shape, start);
+        let consumer = ring.consumer();
+        Self { ring, consumer, queue: VecDeque::new(), pushed: 0, taken: 0, published: 0 }
+    }
+
+    /// A message that no other is like.
+    fn message(&self, bytes: usize) -> Sent {
+        let n = self.pushed as u32;
+        let header = Header {
+            tag: n.wrapping_mul(2_654_435_761),
+            instance: n ^ 0x5555_5555,
+            correlation: Correlation { index: n, generation: n as u16 ^ 0xaaaa },
+            words: bytes.div_ceil(4) as u16,
+            hlc: (n as u64) << 40 | n as u64,
+        };
+        (header, (0..bytes).map(|k| (n as usize * 31 + k * 7 + 1) as u8).collect())
+    }
+
+    fn push(&mut self, bytes: usize) -> Result<(), TestCaseError> {
+        let (header, payload) = self.message(bytes);
+        let full = self.pushed - self.published >= self.ring.capacity();
+        // The ring counts the words itself.
+        let result = self.ring.try_push(Header { words: 0x7777, ..header }, &payload);
+        prop_assert_eq!(result, if full { Err(Full) } else { Ok(()) });
+        if !full {
+            self.queue.push_back((header, payload));
+            self.pushed += 1;
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<bool, TestCaseError> {
+        prop_assert_eq!(self.consumer.is_ready(&self.ring), !self.queue.is_empty());
+        let mut words = vec![0xdead_beef; self.ring.shape().payload_words()];
+        let got = self.consumer.pop(&self.ring, &mut words);
+        let Some((header, payload)) = self.queue.pop_front() else {
+            prop_assert_eq!(got, None);
+            return Ok(false);
+        };
+        prop_assert_eq!(got, Some(header));
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let behind = bytes.split_off(payload.len().next_multiple_of(4));
+        let padding = bytes.split_off(payload.len());
+        prop_assert_eq!(bytes, payload);
+        prop_assert!(padding.iter().all(|byte| *byte == 0), "padding is not zero");
+        prop_assert!(behind.chunks(4).all(|word| word == 0xdead_beef_u32.to_le_bytes()), "wrote too much");
+        self.taken += 1;
+        Ok(true)
+    }
+
+    fn publish(&mut self) {
+        self.consumer.publish(&self.ring);
+        self.published = self.taken;
+    }
+
+    fn agree(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.ring.pushed(), self.pushed);
+        prop_assert_eq!(self.ring.consumed(), self.published);
+        prop_assert_eq!(self.ring.len(), self.pushed - self.published);
+        prop_assert_eq!(self.ring.is_empty(), self.pushed == self.published);
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_steps_does_to_the_ring_what_it_does_to_a_queue(
+        log_capacity in 0u32..7,
+        start in start(),
+        (largest, steps) in (0usize..=200)
+            .prop_flat_map(|largest| (Just(largest), proptest::collection::vec(step(largest), 1..200))),
+    ) {
+        let mut pair = Pair::new(1 << log_capacity, largest, start);
+        for step in steps {
+            match step {
+                Step::Push(bytes) => pair.push(bytes)?,
+                Step::Pop(count) => for _ in 0..count { pair.pop()?; },
+                Step::Publish => pair.publish(),
+                Step::FillAndDrain => {
+                    for bytes in 0..=pair.ring.capacity() as usize {
+                        pair.push(bytes * 5 % (largest + 1))?;
+                    }
+                    while pair.pop()? {}
+                    pair.publish();
+                }
+            }
+            pair.agree()?;
+        }
+        while pair.pop()? {}
+        pair.publish();
+        pair.agree()?;
+    }
+
+    #[test]
+    fn a_slot_of_an_earlier_lap_is_never_taken_for_a_new_one(
+        log_capacity in 0u32..7,
+        start in start(),
+        laps in 1u64..4,
+    ) {
+        let mut pair = Pair::new(1 << log_capacity, 60, start);
+        for _ in 0..laps {
+            for _ in 0..pair.ring.capacity() {
+                // Long messages leave chunks behind that the next lap's short ones do not write.
+                pair.push(60)?;
+                prop_assert!(pair.pop()?);
+                pair.publish();
+                prop_assert!(!pair.pop()?);
+            }
+            for _ in 0..pair.ring.capacity() {
+                pair.push(0)?;
+                prop_assert!(pair.pop()?);
+                pair.publish();
+                prop_assert!(!pair.pop()?);
+            }
+        }
+    }
+}

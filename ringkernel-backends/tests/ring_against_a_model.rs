@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 enum Step {
     /// A message of so many bytes.
     Push(usize),
+    /// Reserve room for so many messages, and write so many of them, of so many bytes; the rest is filled up by the ring.
+    Batch(usize, usize, usize),
     /// Take so many.
     Pop(usize),
     /// Give back what was taken.
@@ -24,6 +26,7 @@ enum Step {
 fn step(largest: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..=largest).prop_map(Step::Push),
+        3 => (0usize..12, 0usize..12, 0..=largest).prop_map(|(want, write, bytes)| Step::Batch(want, write, bytes)),
         4 => (1usize..8).prop_map(Step::Pop),
         2 => Just(Step::Publish),
         1 => Just(Step::FillAndDrain),
@@ -82,6 +85,34 @@ impl Pair {
         Ok(())
     }
 
+    fn batch(&mut self, want: usize, write: usize, bytes: usize) -> Result<(), TestCaseError> {
+        let room = self.ring.capacity() - (self.pushed - self.published);
+        let expected = room.min(want.max(1) as u64) as usize;
+        let first = self.pushed;
+        let messages: Vec<Sent> = (0..write as u64)
+            .map(|i| {
+                self.pushed = first + i;
+                self.message(bytes)
+            })
+            .collect();
+        self.pushed = first;
+        let Ok(mut batch) = self.ring.reserve(want) else {
+            prop_assert_eq!(expected, 0, "refused with room for {}", room);
+            return Ok(());
+        };
+        prop_assert_eq!(batch.left(), expected);
+        for (header, payload) in messages.into_iter().take(expected) {
+            batch.push(header, &payload);
+            self.queue.push_back((header, payload));
+        }
+        let unwritten = batch.left();
+        drop(batch);
+        let nothing = Header { tag: 0, instance: 0, correlation: Correlation::NONE, words: 0, hlc: 0 };
+        self.queue.extend((0..unwritten).map(|_| (nothing, vec![])));
+        self.pushed += expected as u64;
+        Ok(())
+    }
+
     fn pop(&mut self) -> Result<bool, TestCaseError> {
         prop_assert_eq!(self.consumer.is_ready(&self.ring), !self.queue.is_empty());
         let mut words = vec![0xdead_beef; self.ring.shape().payload_words()];
@@ -127,6 +158,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Push(bytes) => pair.push(bytes)?,
+                Step::Batch(want, write, bytes) => pair.batch(want, write, bytes)?,
                 Step::Pop(count) => for _ in 0..count { pair.pop()?; },
                 Step::Publish => pair.publish(),
                 Step::FillAndDrain => {

@@ -2,7 +2,7 @@
 //! memory and the reservation counter are exchanged, through the traits that the ring is generic over.
 //!
 //! The first word of each chunk carries data only and no sequence, and here it is plain memory, not an atomic: loom then also finds
-//! a reader and a writer that nothing orders, where every value that was read happened to be right. So each of the ring's four
+//! a reader and a writer that nothing orders, where every value that was read happened to be right. So each of the ring's
 //! orderings is needed, as the last tests show by weakening one at a time.
 
 use loom::cell::UnsafeCell;
@@ -21,6 +21,8 @@ enum Weak {
     SequenceLoad,
     HeadStore,
     HeadLoad,
+    SeenStore,
+    SeenLoad,
 }
 
 struct Memory {
@@ -65,17 +67,27 @@ impl RingMemory for Memory {
     }
 }
 
-struct Tail(AtomicU64);
+/// A counter, and what is weak of it: of all counters' accesses, only those to the head as producers last saw it are ordered.
+struct Tail(AtomicU64, Weak);
+
+/// Rings that start here have such a counter. (A ring makes its counters itself, and all it tells them is where they start.)
+const WEAK_SEEN_STORE: u64 = 1 << 40;
+const WEAK_SEEN_LOAD: u64 = 1 << 41;
 
 impl Cursor for Tail {
     fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
+        let weak = match value {
+            WEAK_SEEN_STORE => Weak::SeenStore,
+            WEAK_SEEN_LOAD => Weak::SeenLoad,
+            _ => Weak::None,
+        };
+        Self(AtomicU64::new(value), weak)
     }
     fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
+        self.0.load(if self.1 == Weak::SeenLoad { Ordering::Relaxed } else { order })
     }
     fn store(&self, value: u64, order: Ordering) {
-        self.0.store(value, order)
+        self.0.store(value, if self.1 == Weak::SeenStore { Ordering::Relaxed } else { order })
     }
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
         // The orderings of `impl Cursor for std's AtomicU64`, which is what runs.
@@ -263,9 +275,38 @@ fn is_found(weak: Weak) -> bool {
     std::panic::catch_unwind(run).is_err()
 }
 
+/// Whether loom finds something wrong with two producers that each try once while a full ring of two is emptied: one may find its
+/// room by the head that the other saw.
+fn is_found_by_two(start: u64) -> bool {
+    let run = move || {
+        model(move || {
+            let ring = ring(2, start);
+            (0..2).for_each(|i| push(&ring, 0, i));
+            let producers = [1, 2].map(|sender| {
+                let ring = ring.clone();
+                thread::spawn(move || {
+                    let (header, payload) = message(sender, 0);
+                    ring.try_push(header, &payload).is_ok()
+                })
+            });
+            let mut consumer = ring.consumer();
+            let mut out = [0; 6];
+            for _ in 0..2 {
+                assert_eq!(consumer.pop(&ring, &mut out).map(|header| header.instance), Some(0));
+            }
+            consumer.publish(&ring);
+            let sent = producers.map(|p| p.join().unwrap()).into_iter().filter(|sent| *sent).count();
+            let got = std::iter::from_fn(|| consumer.pop(&ring, &mut out)).count();
+            assert_eq!(got, sent);
+        });
+    };
+    std::panic::catch_unwind(run).is_err()
+}
+
 #[test]
 fn a_ring_with_all_its_orderings_passes_where_the_weakened_ones_fail() {
     assert!(!is_found(Weak::None));
+    assert!(!is_found_by_two(0));
 }
 
 #[test]
@@ -286,4 +327,14 @@ fn without_release_on_the_head_a_slot_is_overwritten_while_it_is_read() {
 #[test]
 fn without_acquire_on_the_head_a_slot_is_overwritten_while_it_is_read() {
     assert!(is_found(Weak::HeadLoad));
+}
+
+#[test]
+fn without_release_on_the_head_as_it_was_seen_another_producer_overwrites_a_slot_while_it_is_read() {
+    assert!(is_found_by_two(WEAK_SEEN_STORE));
+}
+
+#[test]
+fn without_acquire_on_the_head_as_it_was_seen_another_producer_overwrites_a_slot_while_it_is_read() {
+    assert!(is_found_by_two(WEAK_SEEN_LOAD));
 }

@@ -52,7 +52,7 @@ struct Memory {
 impl RingMemory for Memory {
     fn load(&self, index: usize, order: Ordering) -> u64 {
         match self.defect {
-            Defect::DataFirst if index % 2 == 1 => {
+            Defect::DataFirst if !index.is_multiple_of(2) => {
                 self.aside[index - 1].store(self.words[index - 1].load(order), Ordering::SeqCst);
                 self.words[index].load(order)
             }
@@ -62,7 +62,7 @@ impl RingMemory for Memory {
     }
     fn store(&self, index: usize, value: u64, order: Ordering) {
         match self.defect {
-            Defect::SequenceFirst if index % 2 == 0 => self.aside[index].store(value, order),
+            Defect::SequenceFirst if index.is_multiple_of(2) => self.aside[index].store(value, order),
             Defect::SequenceFirst => {
                 let first = self.aside[index - 1].load(Ordering::SeqCst);
                 self.words[index].store(value, order);
@@ -90,6 +90,9 @@ impl Cursor for Tail {
     }
     fn load(&self, order: Ordering) -> u64 {
         self.0.load(order)
+    }
+    fn store(&self, value: u64, order: Ordering) {
+        self.0.store(value, order)
     }
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
         if from & DEFECTIVE != 0 {
@@ -141,10 +144,19 @@ fn exchange(traffic: Traffic) {
         .map(|sender| {
             let ring = ring.clone();
             thread::spawn(move || {
-                for number in 0..traffic.each {
-                    let (header, payload) = message(sender, number);
-                    while ring.try_push(header, &payload).is_err() {
+                let mut number = 0;
+                while number < traffic.each {
+                    // One at a time, or what there is room for, by turns.
+                    let want =
+                        if (number / 3 + sender).is_multiple_of(2) { 1 } else { traffic.each - number };
+                    let Ok(mut batch) = ring.reserve(want as usize) else {
                         thread::yield_now();
+                        continue;
+                    };
+                    while batch.left() > 0 {
+                        let (header, payload) = message(sender, number);
+                        batch.push(header, &payload);
+                        number += 1;
                     }
                 }
             })

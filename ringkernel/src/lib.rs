@@ -112,6 +112,6 @@ pub use options::LaunchOptions;
 pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, TelemetryBuffer, TelemetrySnapshot,
 };
-pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo};
+pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
 pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};
 pub use runtime::{KernelInfo, RingKernel, RingKernelBuilder};

@@ -8,12 +8,13 @@ use crate::bridge::Bridge;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
+use crate::options::Checked;
 use crate::pending::{Delivered, Owner, Refused, Slab};
 use crate::ticket::{Patience, Ticket};
-use crate::{HandlerFault, IdlePolicy, RingKernelError, RingMessage};
+use crate::{HandlerFault, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::kernel::{
-    Device, DeviceError, InitialState, Kernel, KernelDescriptor, LaunchSpec, Port, Progress,
+    Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Port, Progress,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -42,11 +43,8 @@ impl Registry {
 /// What to launch, options checked.
 pub(crate) struct Launch {
     pub(crate) descriptor: &'static KernelDescriptor,
-    pub(crate) instances: u32,
-    pub(crate) queue_capacity: u32,
     pub(crate) active: bool,
-    pub(crate) initial: InitialState,
-    pub(crate) idle: IdlePolicy,
+    pub(crate) options: Checked,
     /// How long terminating may take.
     pub(crate) deadline: Duration,
 }
@@ -96,11 +94,11 @@ impl LiveKernel {
         registry: &Arc<Registry>,
         bridge: impl FnOnce() -> Result<Arc<Bridge>, DeviceError>,
     ) -> Result<Arc<Self>, RingKernelError> {
-        let Launch { descriptor, instances, queue_capacity, active, initial, idle, deadline } = launch;
+        let Launch { descriptor, active, options, deadline } = launch;
+        let Checked { instances, queue_capacity, initial, idle, tuning } = options;
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
-        let tuning = Default::default();
         let spec =
             LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, tuning, progress };
         let kernel = device.launch(spec).map_err(device_error)?;

@@ -1,20 +1,25 @@
 //! How to launch a kernel.
 
 use crate::{Actor, RingKernelError};
-use ringkernel_backends::kernel::{IdlePolicy, InitialState, KernelDescriptor};
+use ringkernel_backends::kernel::{IdlePolicy, InitialState, KernelDescriptor, Mode, Tuning};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest queue: slots of each shard's ring.
 pub const MAX_QUEUE_CAPACITY: u32 = 1 << 20;
+/// The most shards of a kernel.
+pub const MAX_SHARDS: u32 = 64;
 
 /// How to launch a kernel. The default is one instance that starts from the actor's `Default` and processes messages at once.
 ///
 /// ```
-/// use ringkernel::{IdlePolicy, LaunchOptions};
+/// use ringkernel::{IdlePolicy, LaunchOptions, Mode};
+/// use std::time::Duration;
 ///
-/// let options = LaunchOptions::default().instances(1000).queue_capacity(256).idle(IdlePolicy::Spin);
-/// # let _ = options;
+/// let eager = LaunchOptions::default().instances(1000).queue_capacity(256).shards(4).idle(IdlePolicy::Spin);
+/// let modest = LaunchOptions::default().mode(Mode::EventDriven { idle_after: Duration::from_millis(5) });
+/// # let _ = (eager, modest);
 /// ```
 #[derive(Clone)]
 pub struct LaunchOptions {
@@ -22,7 +27,17 @@ pub struct LaunchOptions {
     instances: u32,
     queue_capacity: u32,
     idle: IdlePolicy,
+    tuning: Tuning,
     initial: Option<Given>,
+}
+
+/// Options that can be honoured for an actor.
+pub(crate) struct Checked {
+    pub(crate) instances: u32,
+    pub(crate) queue_capacity: u32,
+    pub(crate) initial: InitialState,
+    pub(crate) idle: IdlePolicy,
+    pub(crate) tuning: Tuning,
 }
 
 /// An initial state, and whose it is.
@@ -39,6 +54,7 @@ impl Default for LaunchOptions {
             instances: 1,
             queue_capacity: 1024,
             idle: IdlePolicy::default(),
+            tuning: Tuning::default(),
             initial: None,
         }
     }
@@ -51,6 +67,7 @@ impl fmt::Debug for LaunchOptions {
             .field("instances", &self.instances)
             .field("queue_capacity", &self.queue_capacity)
             .field("idle", &self.idle)
+            .field("tuning", &self.tuning)
             .field("initial", &self.initial.as_ref().map(|given| given.descriptor.actor))
             .finish()
     }
@@ -81,6 +98,40 @@ impl LaunchOptions {
         self
     }
 
+    /// Whether the kernel stays on its device while it has nothing to do; [`Mode::Auto`] unless told.
+    ///
+    /// An event-driven kernel gives its place on the device back once it has been idle for as long as it was told (more than
+    /// nothing), keeps its state, and is brought back by the next message. Nothing else tells the difference: it stays
+    /// [`Active`](crate::KernelState::Active), and one that was suspended stays suspended, whatever is sent to it.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.tuning.mode = mode;
+        self
+    }
+
+    /// Into how many shards the instances are divided, each with its own pair of rings (and, on CUDA, its own warp): a power of
+    /// two, at most [`MAX_SHARDS`]. Instance `i` belongs to shard `i % shards`. Unless told, the device chooses.
+    ///
+    /// No kernel has more shards than instances: asked for more, it has as many as the largest power of two that fits. Devices
+    /// that gain nothing by shards take fewer (WebGPU has one, the CPU no more than threads).
+    pub fn shards(mut self, shards: u32) -> Self {
+        self.tuning.shards = Some(shards);
+        self
+    }
+
+    /// The position at which every ring starts: for tests that see counters wrap.
+    #[doc(hidden)]
+    pub fn first_position(mut self, position: u64) -> Self {
+        self.tuning.first_position = position;
+        self
+    }
+
+    /// After how many messages a shard returns for good: for tools that only see a kernel that ends.
+    #[doc(hidden)]
+    pub fn stop_after(mut self, messages: u64) -> Self {
+        self.tuning.stop_after = Some(messages);
+        self
+    }
+
     /// The state every instance starts from.
     ///
     /// Launching another actor with it is [`RingKernelError::WrongStateType`].
@@ -104,10 +155,7 @@ impl LaunchOptions {
     }
 
     /// What a device needs of the options, if they can be honoured for that actor.
-    pub(crate) fn check(
-        self,
-        descriptor: &'static KernelDescriptor,
-    ) -> Result<(u32, u32, InitialState, IdlePolicy), RingKernelError> {
+    pub(crate) fn check(self, descriptor: &'static KernelDescriptor) -> Result<Checked, RingKernelError> {
         let id = descriptor.id;
         let invalid = |reason| Err(RingKernelError::InvalidOptions { id, reason });
         if self.instances == 0 {
@@ -123,7 +171,23 @@ impl LaunchOptions {
                 nearest_power_of_two(capacity)
             ));
         }
-        let write = match (self.initial, descriptor.default_state) {
+        let mut tuning = self.tuning;
+        if let Some(shards) = tuning.shards {
+            if !shards.is_power_of_two() || shards > MAX_SHARDS {
+                return invalid(format!(
+                    "{shards} shards; it must be a power of two, such as {}, and at most {MAX_SHARDS}",
+                    nearest_power_of_two(shards).min(MAX_SHARDS)
+                ));
+            }
+            tuning.shards = Some(shards.min(1 << self.instances.ilog2()));
+        }
+        if tuning.mode == (Mode::EventDriven { idle_after: Duration::ZERO }) {
+            return invalid(
+                "an event-driven kernel that is idle after 0 ns would never stay; give it a millisecond"
+                    .to_owned(),
+            );
+        }
+        let initial = match (self.initial, descriptor.default_state) {
             (Some(given), _) if !same_actor(given.descriptor, descriptor) => {
                 let (actor, given) = (descriptor.actor, given.descriptor.actor);
                 return Err(RingKernelError::WrongStateType { id, actor, given });
@@ -132,7 +196,7 @@ impl LaunchOptions {
             (None, Some(default)) => Arc::new(move |_, out: &mut [u8]| default(out)) as InitialState,
             (None, None) => return Err(RingKernelError::NoInitialState { actor: descriptor.actor }),
         };
-        Ok((self.instances, capacity, write, self.idle))
+        Ok(Checked { instances: self.instances, queue_capacity: capacity, initial, idle: self.idle, tuning })
     }
 }
 
@@ -142,9 +206,9 @@ pub(crate) fn same_actor(a: &KernelDescriptor, b: &KernelDescriptor) -> bool {
 }
 
 fn nearest_power_of_two(n: u32) -> u32 {
-    let above = n.max(1).next_power_of_two();
+    let above = n.max(1).checked_next_power_of_two().unwrap_or(1 << 31);
     let below = above / 2;
-    if below > 0 && n - below < above - n { below } else { above }
+    if below > 0 && n - below < above.saturating_sub(n) { below } else { above }
 }
 
 #[cfg(test)]
@@ -180,6 +244,36 @@ mod tests {
     }
 
     #[test]
+    fn shards_are_powers_of_two_and_never_more_than_instances() {
+        let default = LaunchOptions::default;
+        for (shards, nearest) in [(0, 1), (3, 4), (65, 64), (128, 64), (u32::MAX, 64)] {
+            assert_eq!(
+                refusal(default().instances(1000).shards(shards)).to_string(),
+                format!(
+                    "cannot launch `account`: {shards} shards; it must be a power of two, such as {nearest}, and at most 64"
+                )
+            );
+        }
+        let given = |shards, instances| {
+            let options = default().shards(shards).instances(instances);
+            options.check(Account::DESCRIPTOR).unwrap().tuning.shards
+        };
+        assert_eq!([given(1, 1), given(64, 64), given(4, u32::MAX)], [Some(1), Some(64), Some(4)]);
+        assert_eq!([given(64, 1), given(64, 63), given(8, 5)], [Some(1), Some(32), Some(4)]);
+        assert_eq!(default().check(Account::DESCRIPTOR).unwrap().tuning.shards, None);
+    }
+
+    #[test]
+    fn a_mode_and_the_knobs_of_tests_reach_the_device() {
+        let mode = Mode::EventDriven { idle_after: Duration::from_micros(1) };
+        let options = LaunchOptions::default().mode(mode).first_position(u64::MAX - 3).stop_after(7);
+        let tuning = options.check(Account::DESCRIPTOR).unwrap().tuning;
+        assert_eq!((tuning.mode, tuning.first_position, tuning.stop_after), (mode, u64::MAX - 3, Some(7)));
+        let never = LaunchOptions::default().mode(Mode::EventDriven { idle_after: Duration::ZERO });
+        assert!(refusal(never).to_string().contains("give it a millisecond"));
+    }
+
+    #[test]
     fn an_actor_without_default_needs_a_state_and_each_only_takes_its_own() {
         assert_eq!(
             LaunchOptions::default().check(Bare::DESCRIPTOR).err(),
@@ -195,9 +289,9 @@ mod tests {
     #[test]
     fn initial_states_are_written_for_each_instance() {
         let options = LaunchOptions::default().initial_state_with(|i| Bare { unit: i * 10 });
-        let (.., write, _) = options.check(Bare::DESCRIPTOR).unwrap();
+        let checked = options.check(Bare::DESCRIPTOR).unwrap();
         let mut bytes = [0; 4];
-        write(7, &mut bytes);
+        (checked.initial)(7, &mut bytes);
         assert_eq!(bytes, 70u32.to_le_bytes());
     }
 }

@@ -176,9 +176,8 @@ impl RingKernel {
         options: LaunchOptions,
     ) -> Result<KernelHandle, RingKernelError> {
         let active = options.auto_activates();
-        let (instances, queue_capacity, initial, idle) = options.check(descriptor)?;
-        let deadline = self.inner.deadline;
-        let launch = Launch { descriptor, instances, queue_capacity, active, initial, idle, deadline };
+        let options = options.check(descriptor)?;
+        let launch = Launch { descriptor, active, options, deadline: self.inner.deadline };
         let inner = self.inner.clone();
         // A launch whose future is dropped is finished, and what it launched is terminated with its handle.
         blocking::unblock(move || inner.launch(launch)).await

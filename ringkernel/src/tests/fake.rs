@@ -76,10 +76,11 @@ impl Device for FakeDevice {
             return Err(error);
         }
         assert_eq!(spec.idle, IdlePolicy::default());
-        let shards = spec.instances.min(2);
+        let shards = spec.tuning.shards.unwrap_or(2).min(spec.instances);
+        let start = spec.tuning.first_position;
         let ring = |bytes: u32| {
             let shape = SlotShape::for_payload(bytes as usize).unwrap();
-            Ring::new(RawMemory::heap(spec.queue_capacity, shape), spec.queue_capacity, shape, 0)
+            Ring::new(RawMemory::heap(spec.queue_capacity, shape), spec.queue_capacity, shape, start)
         };
         let d = spec.descriptor;
         let ports: Vec<Port> = (0..shards)

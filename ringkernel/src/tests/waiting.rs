@@ -136,6 +136,22 @@ fn one_senders_messages_arrive_in_the_order_sent_through_any_ring() {
     });
 }
 
+#[test]
+fn requests_go_on_where_the_counters_of_the_rings_wrap() {
+    on_both(async |runtime, _| {
+        for (first, shards) in [(u32::MAX as u64 - 5, 1), (u64::MAX - 5, 2), ((1 << 34) - 3, 4)] {
+            let options = LaunchOptions::default().instances(4).queue_capacity(4).shards(shards);
+            let account = account(&runtime, options.first_position(first)).await;
+            for i in 0..40u32 {
+                let at = account.at(i % 4).unwrap();
+                at.tell(Deposit { cents: 1 }).await.unwrap();
+                assert_eq!(at.ask(Deposit { cents: 0 }).await.unwrap().cents, i as i64 / 4 + 1);
+            }
+            account.terminate().await.unwrap();
+        }
+    });
+}
+
 /// A small generator, so that a failure can be run again.
 struct Random(u64);
 

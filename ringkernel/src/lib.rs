@@ -110,7 +110,7 @@ pub use lifecycle::{KernelState, Transition};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
 pub use ringkernel_backends::abi::{
-    ControlBlock, ControlSnapshot, FaultKind, TelemetryBuffer, TelemetrySnapshot,
+    ControlBlock, ControlSnapshot, FaultKind, HasTerminated, TelemetryBuffer, TelemetrySnapshot,
 };
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
 pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};

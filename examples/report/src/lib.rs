@@ -1,0 +1,119 @@
+//! The report: every figure of RingKernel on every backend present, each beside its baseline in the same run.
+//!
+//! [`run`] goes over the backends, measures (`measure`), and writes what it found (`render`). A [`figure::Figure`] cannot be made
+//! without its evidence: the device's own counters moved by exactly the number of messages sent ([`evidence`]), and replies hold what
+//! they must. Where they do not, the figure is *withheld* and the report says why. [`judge`] puts figures beside baselines and
+//! targets. Start with `measure/latency.rs`, the shortest measurement.
+//!
+//! It is a package of its own so that nobody who runs a lesson builds a plotter.
+
+pub mod actors;
+mod arguments;
+pub mod evidence;
+pub mod figure;
+pub mod judge;
+pub mod measure;
+mod place;
+pub mod render;
+mod watchdog;
+
+pub use arguments::{Arguments, HELP};
+
+use figure::{Absent, Report, Withheld};
+use measure::{Bench, Measured, control, idle, latency, threads, throughput};
+use ringkernel::{Backend, RingKernel};
+use std::process::ExitCode;
+use watchdog::Watchdog;
+
+/// Every backend, and what the command line calls it.
+const BACKENDS: [(Backend, &str); 4] =
+    [(Backend::Cuda, "cuda"), (Backend::Metal, "metal"), (Backend::Wgpu, "wgpu"), (Backend::Cpu, "cpu")];
+
+/// A measurement and the id of its figure.
+type Step = (&'static str, fn(&Bench) -> Measured);
+
+/// What is measured on every backend.
+const FIGURES: &[Step] = &[
+    ("ask_blocking", latency::ask_blocking),
+    ("ask", latency::ask),
+    ("tell", throughput::tell),
+    ("try_tell", throughput::try_tell),
+    ("terminate", control::terminate),
+    ("launch", control::launch),
+    ("idle_cpu", idle::idle),
+];
+
+/// What the figures of the CPU backend stand beside.
+const BESIDE_CPU: &[Step] = &[
+    ("threads_ping_pong", threads::ping_pong),
+    ("channel_ping_pong", threads::channel_ping_pong),
+    ("channel_send", threads::channel_send),
+];
+
+/// What the figures of the other backends stand beside.
+fn baselines(backend: Backend) -> &'static [Step] {
+    match backend {
+        Backend::Cpu => BESIDE_CPU,
+        _ => &[],
+    }
+}
+
+/// Measures everything that is asked for and present, prints the table, and writes the files.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let mut report = Report { place: place::here(arguments.quick), ..Default::default() };
+    let watchdog = Watchdog::start();
+    for (backend, name) in BACKENDS {
+        if !arguments.wants_backend(name) {
+            continue;
+        }
+        watchdog.watch(format!("opening {backend}"));
+        match smol::block_on(RingKernel::builder().backend(backend).build()) {
+            Ok(runtime) => {
+                measure_backend(Bench { runtime, arguments: arguments.clone() }, &mut report, &watchdog)
+            }
+            Err(error) => {
+                report.absent.push(Absent { what: backend.to_string(), reason: error.to_string() });
+            }
+        }
+    }
+    watchdog.stop();
+    judge::judge(&mut report);
+    let text = render::table::markdown(&report);
+    print!("{text}");
+    if let Err(error) = render::write_files(&report, &text, &arguments.out) {
+        eprintln!("{}: {error}", arguments.out.display());
+        return ExitCode::FAILURE;
+    }
+    println!("\nwritten to {}", arguments.out.display());
+    if report.withheld.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure_backend(bench: Bench, report: &mut Report, watchdog: &Watchdog) {
+    let backend = bench.runtime.backend();
+    // Baselines before and not beside resident kernels: what they load, they load while nothing is there to be sent home.
+    for (id, step) in baselines(backend).iter().chain(FIGURES) {
+        if !bench.arguments.wants(id) {
+            continue;
+        }
+        watchdog.watch(format!("{id} on {backend}"));
+        eprintln!("measuring {id} on {backend}");
+        match step(&bench) {
+            Ok(figure) => report.figures.push(figure),
+            Err(error) => {
+                report.withheld.push(Withheld {
+                    id,
+                    backend: backend.to_string(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    watchdog.watch(format!("shutting {backend} down"));
+    if let Err(error) = smol::block_on(bench.runtime.shutdown()) {
+        report.withheld.push(Withheld {
+            id: "shutdown",
+            backend: backend.to_string(),
+            reason: error.to_string(),
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! What can go wrong, each with what, where, and what to do about it.
 
 use crate::Backend;
+use crate::image::ImageError;
 use crate::lifecycle::{KernelState, Transition};
 use crate::message::DecodeError;
 use ringkernel_backends::abi::FaultKind;
@@ -51,6 +52,23 @@ pub enum RingKernelError {
         /// What it was taken for.
         given: &'static str,
     },
+    /// Not as many states as instances were given.
+    #[error("kernel `{id}` has {instances} instances, and {} given", match given {
+        Some(1) => "1 state was".to_owned(),
+        Some(given) => format!("{given} states were"),
+        None => "more states were".to_owned(),
+    })]
+    StateCount {
+        /// The kernel.
+        id: &'static str,
+        /// How many instances it has.
+        instances: u32,
+        /// How many states were given; `None`: more than instances.
+        given: Option<u32>,
+    },
+    /// A state image that cannot be read, or that is of another actor.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// Launch options that no device can honour.
     #[error("cannot launch `{id}`: {reason}")]
     InvalidOptions {

@@ -2,10 +2,9 @@
 
 use crate::lifecycle::{KernelState, Transition};
 use crate::live::LiveKernel;
-use crate::options::same_actor;
 use crate::pending::Owner;
 use crate::timer::Sleep;
-use crate::{Actor, RingKernelError, RingMessage};
+use crate::{RingKernelError, RingMessage};
 use ringkernel_backends::abi::{ControlSnapshot, TelemetrySnapshot};
 use ringkernel_backends::kernel::HandlerInfo;
 use std::fmt;
@@ -277,22 +276,6 @@ impl KernelHandle {
     /// The live control block, over all shards.
     pub fn control(&self) -> ControlSnapshot {
         self.live().kernel().control()
-    }
-
-    /// Copies an instance's state out. An active kernel is paused for it: messages wait meanwhile, none is lost.
-    ///
-    /// # Errors
-    /// [`WrongStateType`](RingKernelError::WrongStateType), [`NoSuchInstance`](RingKernelError::NoSuchInstance), or what
-    /// the device reports.
-    pub async fn snapshot<S: Actor>(&self, instance: u32) -> Result<S, RingKernelError> {
-        let (id, descriptor) = (self.id(), self.live().descriptor);
-        if !same_actor(S::DESCRIPTOR, descriptor) {
-            return Err(RingKernelError::WrongStateType { id, actor: descriptor.actor, given: S::NAME });
-        }
-        self.check_instance(instance)?;
-        let live = self.live().clone();
-        let bytes = blocking::unblock(move || live.read_state(instance)).await?;
-        S::decode(&bytes).map_err(|error| RingKernelError::MalformedReply { id, error })
     }
 }
 

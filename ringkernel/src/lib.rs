@@ -81,6 +81,7 @@ pub mod context;
 pub mod error;
 mod expansion;
 pub mod handle;
+pub mod image;
 mod inbox;
 #[cfg(feature = "wgpu")]
 pub mod inspect;
@@ -94,6 +95,7 @@ mod park;
 mod pending;
 pub mod prelude;
 pub mod runtime;
+mod state;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -106,6 +108,7 @@ pub use backend::{Backend, BackendReport, PassedOver};
 pub use context::RingContext;
 pub use error::{HandlerFault, RingKernelError, TrySendError};
 pub use handle::KernelHandle;
+pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;

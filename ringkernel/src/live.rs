@@ -64,6 +64,8 @@ pub(crate) struct LiveKernel {
     kernel: Arc<dyn Kernel>,
     lanes: Box<[Lane]>,
     ended: OnceLock<Ended>,
+    /// Why the device did not come to an end when told to, if it did not.
+    pub(crate) given_up: OnceLock<RingKernelError>,
     registry: Weak<Registry>,
     deadline: Duration,
     pub(crate) patience: Patience,
@@ -95,7 +97,7 @@ impl LiveKernel {
         bridge: impl FnOnce() -> Result<Arc<Bridge>, DeviceError>,
     ) -> Result<Arc<Self>, RingKernelError> {
         let Launch { descriptor, active, options, deadline } = launch;
-        let Checked { instances, queue_capacity, initial, idle, tuning } = options;
+        let Checked { instances, queue_capacity, initial, idle, tuning, image: _ } = options;
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
@@ -112,6 +114,7 @@ impl LiveKernel {
             lanes: kernel.ports().iter().map(Lane::new).collect(),
             kernel,
             ended: OnceLock::new(),
+            given_up: OnceLock::new(),
             registry: Arc::downgrade(registry),
             deadline,
             patience: Patience::new(),
@@ -402,7 +405,11 @@ impl LiveKernel {
                 if let Some(registry) = self.registry.upgrade() {
                     registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
                 }
-                return result.map_err(|error| RingKernelError::from_device(id, error));
+                return result.map_err(|error| {
+                    let error = RingKernelError::from_device(id, error);
+                    let _ = self.given_up.set(error.clone());
+                    error
+                });
             }
             KernelState::Active => self.set_active(true),
             _ => self.set_active(false),
@@ -413,7 +420,7 @@ impl LiveKernel {
         result
     }
 
-    fn set_active(&self, active: bool) -> Result<(), RingKernelError> {
+    pub(crate) fn set_active(&self, active: bool) -> Result<(), RingKernelError> {
         let result = self.kernel.set_active(active);
         if result.is_ok() {
             if !active {
@@ -430,22 +437,6 @@ impl LiveKernel {
         }
         self.check_device();
         result.map_err(|error| RingKernelError::from_device(self.id(), error))
-    }
-
-    /// Copies an instance's state out; messages wait meanwhile.
-    pub(crate) fn read_state(&self, instance: u32) -> Result<Vec<u8>, RingKernelError> {
-        let mut bytes = vec![0; self.descriptor.state_size as usize];
-        let turn = self.lifecycle.turn(None);
-        let was_active = turn.state() == KernelState::Active;
-        if was_active {
-            self.set_active(false)?;
-        }
-        let read = self.kernel.read_state(instance, &mut bytes);
-        if was_active {
-            self.set_active(true).inspect_err(|_| turn.set(KernelState::Deactivated))?;
-        }
-        read.map_err(|error| RingKernelError::from_device(self.id(), error))?;
-        Ok(bytes)
     }
 
     // The end.

@@ -1,5 +1,6 @@
 //! How to launch a kernel.
 
+use crate::image::StateImage;
 use crate::{Actor, RingKernelError};
 use ringkernel_backends::kernel::{IdlePolicy, InitialState, KernelDescriptor, Mode, Tuning};
 use std::fmt;
@@ -28,7 +29,7 @@ pub struct LaunchOptions {
     queue_capacity: u32,
     idle: IdlePolicy,
     tuning: Tuning,
-    initial: Option<Given>,
+    initial: Option<Initial>,
 }
 
 /// Options that can be honoured for an actor.
@@ -38,13 +39,19 @@ pub(crate) struct Checked {
     pub(crate) initial: InitialState,
     pub(crate) idle: IdlePolicy,
     pub(crate) tuning: Tuning,
+    /// Where the initial states come from; whether they are such is still to be checked.
+    pub(crate) image: Option<StateImage>,
 }
 
-/// An initial state, and whose it is.
+/// What the instances start from.
 #[derive(Clone)]
-struct Given {
-    descriptor: &'static KernelDescriptor,
-    write: InitialState,
+enum Initial {
+    /// A state, and whose it is.
+    State {
+        descriptor: &'static KernelDescriptor,
+        write: InitialState,
+    },
+    Image(StateImage),
 }
 
 impl Default for LaunchOptions {
@@ -68,12 +75,29 @@ impl fmt::Debug for LaunchOptions {
             .field("queue_capacity", &self.queue_capacity)
             .field("idle", &self.idle)
             .field("tuning", &self.tuning)
-            .field("initial", &self.initial.as_ref().map(|given| given.descriptor.actor))
+            .field("initial", &self.initial.as_ref().map(Initial::actor))
             .finish()
     }
 }
 
+impl Initial {
+    fn actor(&self) -> &str {
+        match self {
+            Self::State { descriptor, .. } => descriptor.actor,
+            Self::Image(image) => image.actor(),
+        }
+    }
+}
+
 impl LaunchOptions {
+    /// As many instances as the image holds, each of which starts from its state there.
+    ///
+    /// Launching another actor with it, or one whose fields have changed so that its states have another size, is
+    /// [`RingKernelError::Image`]. See [`StateImage`] for an example.
+    pub fn from_image(image: StateImage) -> Self {
+        Self { instances: image.instances(), initial: Some(Initial::Image(image)), ..Self::default() }
+    }
+
     /// Launches without processing messages until [`activate`](crate::KernelHandle::activate) is called.
     pub fn without_auto_activate(mut self) -> Self {
         self.auto_activate = false;
@@ -139,14 +163,14 @@ impl LaunchOptions {
         let mut bytes = vec![0; S::SIZE as usize];
         state.encode(&mut bytes);
         let write: InitialState = Arc::new(move |_, out| out.copy_from_slice(&bytes));
-        self.initial = Some(Given { descriptor: S::DESCRIPTOR, write });
+        self.initial = Some(Initial::State { descriptor: S::DESCRIPTOR, write });
         self
     }
 
     /// The state each instance starts from, by its number.
     pub fn initial_state_with<S: Actor>(mut self, state: impl Fn(u32) -> S + Send + Sync + 'static) -> Self {
         let write: InitialState = Arc::new(move |instance, out| state(instance).encode(out));
-        self.initial = Some(Given { descriptor: S::DESCRIPTOR, write });
+        self.initial = Some(Initial::State { descriptor: S::DESCRIPTOR, write });
         self
     }
 
@@ -187,16 +211,28 @@ impl LaunchOptions {
                     .to_owned(),
             );
         }
+        let mut image = None;
         let initial = match (self.initial, descriptor.default_state) {
-            (Some(given), _) if !same_actor(given.descriptor, descriptor) => {
-                let (actor, given) = (descriptor.actor, given.descriptor.actor);
+            (Some(Initial::Image(given)), _) => {
+                given.check(descriptor)?;
+                let (held, asked) = (given.instances(), self.instances);
+                if held != asked {
+                    return invalid(format!(
+                        "{asked} instances, from an image of {held}; leave `instances` away"
+                    ));
+                }
+                image.insert(given).initial()
+            }
+            (Some(Initial::State { descriptor: given, .. }), _) if !same_actor(given, descriptor) => {
+                let (actor, given) = (descriptor.actor, given.actor);
                 return Err(RingKernelError::WrongStateType { id, actor, given });
             }
-            (Some(given), _) => given.write,
+            (Some(Initial::State { write, .. }), _) => write,
             (None, Some(default)) => Arc::new(move |_, out: &mut [u8]| default(out)) as InitialState,
             (None, None) => return Err(RingKernelError::NoInitialState { actor: descriptor.actor }),
         };
-        Ok(Checked { instances: self.instances, queue_capacity: capacity, initial, idle: self.idle, tuning })
+        let (instances, queue_capacity, idle) = (self.instances, capacity, self.idle);
+        Ok(Checked { instances, queue_capacity, initial, idle, tuning, image })
     }
 }
 

@@ -204,6 +204,9 @@ impl Inner {
         if self.registry.lock().shut {
             return Err(RingKernelError::Shutdown { id });
         }
+        if let Some(image) = &launch.options.image {
+            image.check_states(launch.descriptor)?;
+        }
         let live = LiveKernel::launch(&*self.device, launch, &self.registry, || self.bridge())?;
         let mut kernels = self.registry.lock();
         if kernels.shut {

@@ -199,6 +199,7 @@ impl Kernel for FakeKernel {
             return Err(DeviceError::Deadline { what: "terminating", deadline });
         }
         self.state.stop.store(true, SeqCst);
+        self.state.active.store(false, SeqCst);
         if let Some(thread) = self.thread.lock().unwrap().take() {
             thread.join().unwrap();
         }

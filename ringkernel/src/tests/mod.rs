@@ -5,6 +5,7 @@ mod handles;
 mod lifecycle;
 mod requests;
 mod runtimes;
+mod states;
 mod waiting;
 
 use crate::testing::Account;

@@ -20,7 +20,7 @@ const AT_ONCE: u32 = 4096;
 /// ```
 /// # use ringkernel::prelude::*;
 /// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
-/// # #[ring_kernel(id = "counter")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
+/// # #[ring_kernel(id = "saved_counter")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
 /// # #[ring_kernel] impl Counter {
 /// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> u32 { self.n += msg.n; self.n }
 /// # }
@@ -32,7 +32,7 @@ const AT_ONCE: u32 = 4096;
 /// counters.terminate().await?;
 ///
 /// let image = StateImage::from_bytes(&saved)?;
-/// assert_eq!((image.id(), image.instances()), ("counter", 3));
+/// assert_eq!((image.id(), image.instances()), ("saved_counter", 3));
 /// let counters = Counter::launch(&runtime, LaunchOptions::from_image(image)).await?;
 /// assert_eq!(counters.at(2)?.add(Add { n: 1 }).await?, 6);
 /// # runtime.shutdown().await

@@ -87,7 +87,7 @@ impl KernelHandle {
     /// ```
     /// # use ringkernel::prelude::*;
     /// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
-    /// # #[ring_kernel(id = "counter")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
+    /// # #[ring_kernel(id = "meter")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
     /// # #[ring_kernel] impl Counter {
     /// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> u32 { self.n += msg.n; self.n }
     /// # }

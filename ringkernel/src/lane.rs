@@ -9,86 +9,97 @@
 //! Read-modify-writes of one word have one order, so a signal either makes its sender the drainer or is seen by the drainer
 //! before it leaves: no reply stays behind, and nobody waits for a lock.
 
-use ringkernel_backends::abi::ring::Consumer;
+use crate::room::Room;
+use ringkernel_backends::abi::ring::{Batch, Consumer};
 use ringkernel_backends::abi::{Full, Header};
 use ringkernel_backends::kernel::Port;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) struct Lane {
-    signals: AtomicU64,
-    /// The lock is never contended (see above): it is how the compiler is told.
-    intake: Mutex<Intake>,
-    /// Requests handed over whose reply has not been drained.
-    outstanding: AtomicU32,
-    /// Senders in `room`, or on their way into or out of it.
-    waiting: AtomicU32,
-    room: event_listener::Event,
+/// Payload words of a reply that are copied to the drainer's stack.
+const ON_STACK: usize = 64;
+
+/// What the drainer does with what it finds.
+pub(crate) trait Sink {
+    /// Takes a reply.
+    fn deliver(&mut self, header: Header, words: &[u32]);
+    /// What was delivered is to be announced: called after the last reply, and now and then before.
+    fn flush(&mut self);
 }
 
-struct Intake {
-    consumer: Consumer,
-    words: Vec<u32>,
+// Lanes lie side by side, and different threads push into each.
+#[repr(align(128))]
+pub(crate) struct Lane {
+    signals: AtomicU64,
+    /// The next reply to be taken. Written by the drainer.
+    position: AtomicU64,
+    /// Where replies that are large are copied to. The lock is never contended (see above).
+    large: Mutex<Vec<u32>>,
+    /// Where senders wait.
+    pub(crate) room: Room,
 }
 
 impl Lane {
     pub(crate) fn new(port: &Port) -> Self {
-        let words = vec![0; port.replies.shape().payload_words()];
+        let words = port.replies.shape().payload_words();
         Self {
             signals: AtomicU64::new(0),
-            intake: Mutex::new(Intake { consumer: port.replies.consumer(), words }),
-            outstanding: AtomicU32::new(0),
-            waiting: AtomicU32::new(0),
-            room: event_listener::Event::new(),
+            position: AtomicU64::new(port.replies.consumer().position()),
+            large: Mutex::new(vec![0; if words > ON_STACK { words } else { 0 }]),
+            room: Room::default(),
         }
     }
 
     /// Puts a request in the ring.
+    #[inline]
     pub(crate) fn try_push(&self, port: &Port, header: Header, payload: &[u8]) -> Result<(), Full> {
-        if !header.correlation.is_some() {
-            return port.requests.try_push(header, payload);
-        }
-        // Relaxed: the push publishes it. The device takes the slot with acquire before it answers, so whoever is told of
-        // the answer by the thread that answered reads at least this count.
-        self.outstanding.fetch_add(1, Ordering::Relaxed);
-        let pushed = port.requests.try_push(header, payload);
-        if pushed.is_err() {
-            self.outstanding.fetch_sub(1, Ordering::Relaxed);
-        }
-        pushed
+        port.requests.try_push(header, payload)
     }
 
-    /// Whether replies are still to come.
-    pub(crate) fn is_outstanding(&self) -> bool {
-        self.outstanding.load(Ordering::Relaxed) > 0
+    /// Reserves room for requests.
+    #[inline]
+    pub(crate) fn reserve<'a>(&self, port: &'a Port, want: usize) -> Result<Batch<'a>, Full> {
+        port.requests.reserve(want)
     }
 
-    /// A request's reply was delivered.
-    pub(crate) fn answered(&self) {
-        self.outstanding.fetch_sub(1, Ordering::Relaxed);
+    /// Whether a reply waits to be drained: one look at its slot, which is in the cache while nothing comes.
+    ///
+    /// It may say so of one that was drained meanwhile. It does not miss one whose publication the caller knows of: where the
+    /// position it reads has been passed and its slot used again, the device had seen the newer head, before which the newer
+    /// position was written.
+    #[inline]
+    pub(crate) fn is_ready(&self, port: &Port) -> bool {
+        // Relaxed: see above; the drainer's exchange of `signals` orders the rest.
+        port.replies.is_published(self.position.load(Ordering::Relaxed))
     }
 
     /// Drains what was published before the call, or leaves it to the thread that is draining.
-    pub(crate) fn drain(&self, port: &Port, deliver: impl FnMut(Header, &[u32])) {
+    pub(crate) fn drain(&self, port: &Port, sink: &mut impl Sink) {
         // Release: what we know to be published is visible to the drainer whose exchange reads this. Acquire: we see what
         // was drained before.
         if self.signals.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.drain_until_quiet(port, deliver);
+            self.drain_until_quiet(port, sink);
         }
     }
 
     /// Drains if nobody does. For callers that come again.
-    pub(crate) fn try_drain(&self, port: &Port, deliver: impl FnMut(Header, &[u32])) {
+    #[inline]
+    pub(crate) fn try_drain(&self, port: &Port, sink: &mut impl Sink) {
         // Acquire pairs with the release of the drainer that left.
         if self.signals.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.drain_until_quiet(port, deliver);
+            self.drain_until_quiet(port, sink);
         }
     }
 
-    fn drain_until_quiet(&self, port: &Port, mut deliver: impl FnMut(Header, &[u32])) {
+    fn drain_until_quiet(&self, port: &Port, sink: &mut impl Sink) {
         let mut seen = 1;
         loop {
-            self.take_all(port, &mut deliver);
+            if port.replies.shape().payload_words() <= ON_STACK {
+                self.take_all(port, &mut [0; ON_STACK], sink);
+            } else {
+                let mut words = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                self.take_all(port, &mut words, sink);
+            }
             // Release: the next drainer sees what we drained. Acquire: the signal that makes this fail brings what its
             // sender published.
             match self.signals.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {
@@ -98,53 +109,34 @@ impl Lane {
         }
     }
 
-    fn take_all(&self, port: &Port, deliver: &mut impl FnMut(Header, &[u32])) {
-        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        let Intake { consumer, words } = &mut *intake;
+    #[inline]
+    fn take_all(&self, port: &Port, words: &mut [u32], sink: &mut impl Sink) {
+        // Relaxed: the exchange of `signals` that made us the drainer brings the last one's position.
+        let mut consumer = Consumer::at(self.position.load(Ordering::Relaxed));
         // Slots are given back often enough for the device never to find the ring full for long.
         let often = (port.replies.capacity() / 4).max(1);
-        let mut taken = 0;
-        while let Some(header) = consumer.pop(&port.replies, words) {
-            taken += 1;
-            if taken % often == 0 {
-                consumer.publish(&port.replies);
-            }
-            deliver(header, &words[..header.words as usize]);
-        }
-        if taken % often != 0 {
+        let mut since = 0;
+        let give_back = |consumer: &Consumer, sink: &mut _| {
+            // Before the head is published: see `is_ready`.
+            self.position.store(consumer.position(), Ordering::Relaxed);
             consumer.publish(&port.replies);
+            Sink::flush(sink);
+        };
+        while let Some(header) = consumer.pop(&port.replies, words) {
+            sink.deliver(header, &words[..header.words as usize]);
+            since += 1;
+            if since == often {
+                since = 0;
+                give_back(&consumer, sink);
+            }
+        }
+        if since > 0 {
+            give_back(&consumer, sink);
         }
     }
 
-    /// Where senders wait. Take [`Waiting`](Lane::wait) first, listen, and try once more before sleeping.
-    pub(crate) fn room(&self) -> &event_listener::Event {
-        &self.room
-    }
-
-    /// Counts the caller among those who wait, until the answer is dropped.
-    pub(crate) fn wait(&self) -> Waiting<'_> {
-        // Relaxed: see `announce_room`.
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(self)
-    }
-
-    /// Wakes as many senders as there is room for. The caller has made a `SeqCst` fence since it last saw slots given back.
-    ///
-    /// That fence pairs with the sender's, between counting itself and trying once more: either we see it counted, or it sees
-    /// the room.
+    /// Wakes senders where there is room. See [`Room::call`] for the fence it takes.
     pub(crate) fn announce_room(&self, port: &Port) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            let room = port.requests.capacity() - port.requests.len();
-            self.room.notify(room as usize);
-        }
-    }
-}
-
-/// A sender that waits for room.
-pub(crate) struct Waiting<'a>(&'a Lane);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.room.call(|| (port.requests.capacity() - port.requests.len()) as usize);
     }
 }

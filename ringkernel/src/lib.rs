@@ -76,8 +76,10 @@ pub mod actor;
 pub mod backend;
 #[cfg(feature = "cuda")]
 pub mod baseline;
+mod block;
 mod bridge;
 pub mod context;
+mod encoded;
 pub mod error;
 mod expansion;
 pub mod handle;
@@ -94,6 +96,8 @@ pub mod options;
 mod park;
 mod pending;
 pub mod prelude;
+mod requests;
+mod room;
 pub mod runtime;
 mod state;
 #[cfg(test)]
@@ -105,6 +109,7 @@ mod timer;
 
 pub use actor::{Actor, ActorRef, Handles};
 pub use backend::{Backend, BackendReport, PassedOver};
+pub use block::TellManyError;
 pub use context::RingContext;
 pub use error::{HandlerFault, RingKernelError, TrySendError};
 pub use handle::KernelHandle;

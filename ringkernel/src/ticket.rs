@@ -116,7 +116,7 @@ impl<'a> Ticket<'a> {
         let nanos = patience.take().filter(|_| self.live.may_answer())?;
         let start = Instant::now();
         loop {
-            self.live.try_drain(self.instance);
+            self.live.try_drain(self.live.shard(self.instance));
             if let Poll::Ready(reply) = self.take(None) {
                 patience.paid(nanos);
                 return Some(reply);
@@ -144,7 +144,7 @@ impl<'a> Ticket<'a> {
         std::future::poll_fn(move |cx| {
             if self.live.is_polled() || looking.is_some() {
                 // Looking costs less than waiting for the bridge's thread to look.
-                self.live.try_drain(self.instance);
+                self.live.try_drain(self.live.shard(self.instance));
             }
             let Some((nanos, start)) = looking else { return self.take(Some(cx.waker())) };
             if let Poll::Ready(reply) = self.take(None) {

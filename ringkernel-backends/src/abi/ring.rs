@@ -358,6 +358,13 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         Some([low as u32, (low >> 32) as u32, high as u32])
     }
 
+    /// Whether the message at `position` is there to be taken (its first chunk has been published). Any thread may ask; a position
+    /// that the consumer has passed may look either way.
+    #[inline]
+    pub fn is_published(&self, position: u64) -> bool {
+        self.chunk(self.word_of(position, 0), slot::sequence(position)).is_some()
+    }
+
     /// The consuming end. There must be one at a time: that is the caller's to ensure (a lock, or one thread).
     pub fn consumer(&self) -> Consumer {
         Consumer { position: self.start }
@@ -420,6 +427,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// The consuming end whose next position is `position`: for those who keep only that.
+    pub fn at(position: u64) -> Self {
+        Self { position }
+    }
+
     /// Takes the next message if it is there, copying its payload (little-endian words) to the front of `payload`.
     ///
     /// The slot is given back by the next [`publish`](Self::publish). A header that claims more words than a slot has is
@@ -456,7 +468,7 @@ impl Consumer {
     /// Whether a message is there to be taken (its first chunk has been published).
     #[inline]
     pub fn is_ready<M: RingMemory, C: Cursor>(&self, ring: &Ring<M, C>) -> bool {
-        ring.chunk(ring.word_of(self.position, 0), slot::sequence(self.position)).is_some()
+        ring.is_published(self.position)
     }
 
     /// Gives every slot taken so far back to the producers.

@@ -1,5 +1,6 @@
 //! The runtime over the CPU device and over a [device made for misbehaving](fake). Actors: [`testing`](crate::testing).
 
+mod batches;
 mod fake;
 mod handles;
 mod lifecycle;

@@ -1,0 +1,316 @@
+//! Many messages in one call: [`ActorRef::tell_many`] and its kin.
+//!
+//! Messages are encoded into a block of some hundreds before room is reserved for any of them, so that nothing of the user's runs
+//! while a ring's consumer waits for a reserved slot. A block is sorted by shard, and each shard's part goes into its ring by one
+//! reservation.
+
+use crate::live::LiveKernel;
+use crate::park::block_on;
+use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
+use ringkernel_backends::abi::{Correlation, Header};
+use std::cell::Cell;
+use std::future::poll_fn;
+
+/// The most messages of a block.
+const MESSAGES: usize = 512;
+/// The most bytes, but for a block of one message.
+const BYTES: usize = 32 << 10;
+
+/// Some messages were handed over, then one could not be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("after {sent} messages were handed over: {reason}")]
+pub struct TellManyError {
+    /// How many were handed over. Messages to one instance are handed over in order; of those to several, these need not be the
+    /// first.
+    pub sent: u64,
+    /// Why the next was not.
+    #[source]
+    pub reason: RingKernelError,
+}
+
+impl From<TellManyError> for RingKernelError {
+    fn from(error: TellManyError) -> Self {
+        error.reason
+    }
+}
+
+/// Messages on their way, encoded.
+#[derive(Default)]
+pub(crate) struct Block {
+    bytes: Vec<u8>,
+    /// Whom each is for.
+    instances: Vec<u32>,
+    /// The messages' numbers, shard by shard.
+    order: Vec<u16>,
+    /// For each shard, where its part of `order` ends (and, while it is being handed over, where what is left of it begins).
+    parts: Vec<(u32, u32)>,
+}
+
+thread_local! {
+    /// A block that was used before, so that the next call allocates nothing.
+    static SPARE: Cell<Option<Block>> = const { Cell::new(None) };
+}
+
+impl Block {
+    /// An empty block. Give it back with [`put_by`](Self::put_by).
+    pub(crate) fn new() -> Self {
+        SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()
+    }
+
+    /// Keeps the buffers for the thread's next block.
+    pub(crate) fn put_by(self) {
+        // A thread that is ending has no next block.
+        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+    }
+
+    /// Takes up to `most` messages. Stops before one for an instance that is not there, and says which.
+    #[inline]
+    pub(crate) fn fill<M: RingMessage>(
+        &mut self,
+        live: &LiveKernel,
+        messages: &mut impl Iterator<Item = (u32, M)>,
+        most: usize,
+    ) -> Result<(), u32> {
+        let size = M::SIZE as usize;
+        let most = most.min(MESSAGES).min((BYTES / size.max(1)).max(1));
+        self.instances.clear();
+        if self.bytes.len() < most * size {
+            self.bytes.resize(most * size, 0);
+        }
+        let mut at = 0;
+        let result = loop {
+            if self.instances.len() == most {
+                break Ok(());
+            }
+            let Some((instance, message)) = messages.next() else { break Ok(()) };
+            if instance >= live.instances {
+                break Err(instance);
+            }
+            message.encode(&mut self.bytes[at..at + size]);
+            at += size;
+            self.instances.push(instance);
+        };
+        self.sort(live.lanes.len());
+        result
+    }
+
+    /// Counts the messages of each shard, then writes their numbers where the shard's part is.
+    fn sort(&mut self, shards: usize) {
+        let count = self.instances.len() as u32;
+        self.parts.clear();
+        if shards == 1 {
+            self.parts.push((0, count));
+            return;
+        }
+        self.parts.resize(shards, (0, 0));
+        self.order.resize(MESSAGES, 0);
+        // A remainder by what is not known beforehand is the slowest thing here, and most often not needed.
+        if shards.is_power_of_two() {
+            let mask = shards - 1;
+            self.sort_by(|instance| instance as usize & mask);
+        } else {
+            self.sort_by(|instance| instance as usize % shards);
+        }
+    }
+
+    #[inline]
+    fn sort_by(&mut self, shard: impl Fn(u32) -> usize) {
+        for &instance in &self.instances {
+            self.parts[shard(instance)].1 += 1;
+        }
+        let mut start = 0;
+        for (first, end) in &mut self.parts {
+            let count = *end;
+            (*first, *end) = (start, start);
+            start += count;
+        }
+        for (number, &instance) in self.instances.iter().enumerate() {
+            let end = &mut self.parts[shard(instance)].1;
+            self.order[*end as usize] = number as u16;
+            *end += 1;
+        }
+    }
+
+    /// Messages it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Hands over what there is room for of a shard's part, through `correlation(number)`. Says how many; `None` where there is
+    /// no room at all.
+    #[inline]
+    pub(crate) fn push<M: RingMessage>(
+        &mut self,
+        live: &LiveKernel,
+        shard: usize,
+        mut correlation: impl FnMut(usize) -> Correlation,
+    ) -> Option<usize> {
+        let size = M::SIZE as usize;
+        let (first, end) = self.parts[shard];
+        if first == end {
+            return Some(0);
+        }
+        let (lane, port) = live.lane(shard);
+        let mut batch = lane.reserve(port, (end - first) as usize).ok()?;
+        let count = batch.left();
+        let sorted = self.parts.len() > 1;
+        for at in first as usize..first as usize + count {
+            let number = if sorted { self.order[at] as usize } else { at };
+            let instance = self.instances[number];
+            let header = Header { tag: M::TAG, instance, correlation: correlation(number), words: 0, hlc: 0 };
+            batch.push(header, &self.bytes[number * size..(number + 1) * size]);
+        }
+        drop(batch);
+        live.kernel.doorbell(shard);
+        self.parts[shard].0 += count as u32;
+        Some(count)
+    }
+
+    /// Whether a shard's part is handed over.
+    pub(crate) fn is_done(&self, shard: usize) -> bool {
+        self.parts[shard].0 == self.parts[shard].1
+    }
+}
+
+/// Hands a block over, waiting for room where there is none; counts what was.
+async fn hand_over<M: RingMessage>(
+    live: &LiveKernel,
+    block: &mut Block,
+    sent: &mut u64,
+) -> Result<(), RingKernelError> {
+    live.check_open()?;
+    // Each shard gets what it has room for before any is waited for.
+    for shard in 0..live.lanes.len() {
+        *sent += block.push::<M>(live, shard, |_| Correlation::NONE).unwrap_or(0) as u64;
+    }
+    for shard in 0..live.lanes.len() {
+        while !block.is_done(shard) {
+            let mut waiting = None;
+            let pushed = poll_fn(|cx| {
+                live.poll_room(shard, &mut waiting, cx.waker(), || {
+                    block.push::<M>(live, shard, |_| Correlation::NONE)
+                })
+            });
+            *sent += pushed.await? as u64;
+        }
+    }
+    Ok(())
+}
+
+impl<A: Actor> ActorRef<A> {
+    /// Sends many messages to this instance and does not wait for their handlers: [`tell`](Self::tell), at a fraction of its
+    /// price a message. While the queue is full, it waits for room.
+    ///
+    /// The messages are handed over in order. They are taken from the iterator some hundreds at a time; dropped while it waits,
+    /// the future has handed over some of them.
+    ///
+    /// # Errors
+    /// As `tell`, with how many were handed over.
+    ///
+    /// ```
+    /// # use ringkernel::prelude::*;
+    /// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
+    /// # #[derive(RingMessage, Clone, Copy, Debug, PartialEq)] pub struct Sum { pub n: u32 }
+    /// # #[ring_kernel(id = "sums")] #[derive(Default)] pub struct Sums { n: u32 }
+    /// # #[ring_kernel] impl Sums {
+    /// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> Sum { self.n += msg.n; Sum { n: self.n } }
+    /// # }
+    /// # smol::block_on(async {
+    /// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+    /// let sums = Sums::launch(&runtime, LaunchOptions::default().instances(10)).await?;
+    /// sums.tell_many((0..1000).map(|_| Add { n: 1 })).await?;
+    /// assert_eq!(sums.ask(Add { n: 0 }).await?, Sum { n: 1000 });
+    ///
+    /// sums.tell_many_at((0..1000).map(|i| (i % 10, Add { n: i }))).await?;
+    /// assert_eq!(sums.at(9)?.ask(Add { n: 0 }).await?, Sum { n: (0..100).map(|i| 10 * i + 9).sum() });
+    /// # runtime.shutdown().await
+    /// # })?;
+    /// # Ok::<(), RingKernelError>(())
+    /// ```
+    pub async fn tell_many<M: RingMessage>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<(), TellManyError>
+    where
+        A: Handles<M>,
+    {
+        let instance = self.instance();
+        self.tell_many_at(messages.into_iter().map(|message| (instance, message))).await
+    }
+
+    /// [`tell_many`](Self::tell_many), each message with the number of the instance it is for.
+    ///
+    /// Messages to one instance are handed over in order.
+    ///
+    /// # Errors
+    /// As `tell_many`, and [`NoSuchInstance`](RingKernelError::NoSuchInstance), when all messages before that one have been handed over.
+    pub async fn tell_many_at<M: RingMessage>(
+        &self,
+        messages: impl IntoIterator<Item = (u32, M)>,
+    ) -> Result<(), TellManyError>
+    where
+        A: Handles<M>,
+    {
+        let live = self.handle().live();
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        let mut block = Block::new();
+        let result = loop {
+            let filled = block.fill(live, &mut messages, MESSAGES);
+            if let Err(reason) = hand_over::<M>(live, &mut block, &mut sent).await {
+                break Err(reason);
+            }
+            match filled {
+                Err(instance) => break self.handle().check_instance(instance),
+                Ok(()) if block.len() == 0 => break Ok(()),
+                Ok(()) => {}
+            }
+        };
+        block.put_by();
+        result.map_err(|reason| TellManyError { sent, reason })
+    }
+
+    /// [`tell`](Self::tell) for threads outside any executor: sleeps while the queue is full.
+    ///
+    /// # Errors
+    /// As `tell`.
+    pub fn tell_blocking<M: RingMessage>(&self, message: M) -> Result<(), RingKernelError>
+    where
+        A: Handles<M>,
+    {
+        let live = self.handle().live();
+        live.check_open()?;
+        match live.try_push(self.instance(), Correlation::NONE, &message) {
+            Ok(()) => Ok(()),
+            Err(_) => block_on(self.tell(message)),
+        }
+    }
+
+    /// [`tell_many`](Self::tell_many) for threads outside any executor: sleeps while the queue is full.
+    ///
+    /// # Errors
+    /// As `tell_many`.
+    pub fn tell_many_blocking<M: RingMessage>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<(), TellManyError>
+    where
+        A: Handles<M>,
+    {
+        block_on(self.tell_many(messages))
+    }
+
+    /// [`tell_many_at`](Self::tell_many_at) for threads outside any executor: sleeps while a queue is full.
+    ///
+    /// # Errors
+    /// As `tell_many_at`.
+    pub fn tell_many_at_blocking<M: RingMessage>(
+        &self,
+        messages: impl IntoIterator<Item = (u32, M)>,
+    ) -> Result<(), TellManyError>
+    where
+        A: Handles<M>,
+    {
+        block_on(self.tell_many_at(messages))
+    }
+}

@@ -1,0 +1,36 @@
+//! A message on its way to a ring, in wire bytes.
+
+use crate::RingMessage;
+
+/// The largest message that is held in place.
+const IN_PLACE: usize = 112;
+
+/// A message's wire bytes: in place where they are few, else on the heap.
+pub(crate) enum Encoded {
+    InPlace { bytes: [u8; IN_PLACE], length: u8 },
+    Heap(Box<[u8]>),
+}
+
+impl Encoded {
+    #[inline]
+    pub(crate) fn new<M: RingMessage>(message: &M) -> Self {
+        let size = M::SIZE as usize;
+        if size <= IN_PLACE {
+            let mut bytes = [0; IN_PLACE];
+            message.encode(&mut bytes[..size]);
+            Self::InPlace { bytes, length: size as u8 }
+        } else {
+            let mut bytes = vec![0; size].into_boxed_slice();
+            message.encode(&mut bytes);
+            Self::Heap(bytes)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::InPlace { bytes, length } => &bytes[..(*length as usize).min(IN_PLACE)],
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The request path of a [`LiveKernel`]: what goes out, and what comes back.
+
+use crate::encoded::Encoded;
+use crate::lane::{Lane, Sink};
+use crate::live::{LiveKernel, wake};
+use crate::pending::{Delivered, Owner, Refused};
+use crate::room::Place;
+use crate::ticket::Ticket;
+use crate::{HandlerFault, RingKernelError, RingMessage};
+use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
+use ringkernel_backends::kernel::Port;
+use std::future::poll_fn;
+use std::sync::atomic::{Ordering, fence};
+use std::task::{Poll, Waker};
+
+/// The largest message that is encoded on the stack.
+const ON_STACK: usize = 256;
+
+// Progress: what came back.
+
+/// What one drain of a ring delivers.
+struct Delivery<'a> {
+    live: &'a LiveKernel,
+}
+
+impl Sink for Delivery<'_> {
+    fn deliver(&mut self, header: Header, words: &[u32]) {
+        if !header.correlation.is_some() {
+            return;
+        }
+        let (delivered, watched) = self.live.slab.deliver(header.correlation, header.tag, words);
+        if watched {
+            self.live.lower_work();
+        }
+        match delivered {
+            Delivered::Asker(waker) => waker.into_iter().for_each(wake),
+            Delivered::Inbox(key) => self.live.inbox.push(key),
+            Delivered::Discarded | Delivered::Unknown => {}
+        }
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl LiveKernel {
+    /// Which shard an instance belongs to.
+    #[inline]
+    pub(crate) fn shard(&self, instance: u32) -> usize {
+        instance as usize % self.lanes.len()
+    }
+
+    #[inline]
+    pub(crate) fn lane(&self, shard: usize) -> (&Lane, &Port) {
+        (&self.lanes[shard], &self.kernel.ports()[shard])
+    }
+
+    fn each_lane(&self) -> impl Iterator<Item = (&Lane, &Port)> {
+        self.lanes.iter().zip(self.kernel.ports())
+    }
+
+    /// The device moved something, or was lost.
+    pub(crate) fn progress(&self) {
+        self.collect();
+        self.check_device();
+    }
+
+    /// Delivers what came back, and wakes senders where there is room. Says whether anything had come back.
+    fn collect(&self) -> bool {
+        let mut moved = false;
+        for (lane, port) in self.each_lane() {
+            if lane.is_ready(port) {
+                moved = true;
+                lane.drain(port, &mut Delivery { live: self });
+            }
+        }
+        // See `Lane::announce_room`.
+        fence(Ordering::SeqCst);
+        self.each_lane().for_each(|(lane, port)| lane.announce_room(port));
+        moved
+    }
+
+    /// Whether the bridge has something to look for.
+    pub(crate) fn has_work(&self) -> bool {
+        // Acquire pairs with the release in `raise_work`; see the bridge's text for why none is missed.
+        self.work.load(Ordering::Acquire) > 0 && self.may_answer()
+    }
+
+    /// Whether the kernel is active, as far as is known without a lock.
+    pub(crate) fn may_answer(&self) -> bool {
+        // Acquire pairs with the release in `set_active`.
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// The bridge's look at every ring. Says whether a reply was there.
+    pub(crate) fn look(&self) -> bool {
+        self.collect()
+    }
+
+    /// How often the bridge has looked.
+    #[cfg(test)]
+    pub(crate) fn bridge_rounds(&self) -> Option<u64> {
+        self.bridge.as_ref().map(|bridge| bridge.rounds.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn drain_all(&self) {
+        self.each_lane().for_each(|(lane, port)| lane.drain(port, &mut Delivery { live: self }));
+    }
+
+    /// Drains a shard's ring, if something is there and nobody does.
+    #[inline]
+    pub(crate) fn try_drain(&self, shard: usize) {
+        let (lane, port) = self.lane(shard);
+        if lane.is_ready(port) {
+            lane.try_drain(port, &mut Delivery { live: self });
+        }
+    }
+
+    pub(crate) fn raise_work(&self) {
+        if let Some(bridge) = &self.bridge {
+            // Release pairs with the acquire in `has_work`. The read-modify-write finds 0 for exactly one of those who raise it.
+            if self.work.fetch_add(1, Ordering::Release) == 0 {
+                bridge.wake();
+            }
+        }
+    }
+
+    pub(crate) fn lower_work(&self) {
+        self.work.fetch_sub(1, Ordering::Release);
+    }
+
+    // Requests.
+
+    /// An entry for a request, if there is one.
+    pub(crate) fn try_open(&self, owner: Owner, instance: u32, watched: bool) -> Result<Ticket<'_>, Refused> {
+        let watched = watched && self.bridge.is_some();
+        if watched {
+            self.raise_work();
+        }
+        match self.slab.insert(owner, instance, watched) {
+            Ok(key) => Ok(Ticket::new(self, key, instance)),
+            Err(refused) => {
+                if watched {
+                    self.lower_work();
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// An entry for a request; waits while all are in use.
+    pub(crate) async fn open(
+        &self,
+        owner: Owner,
+        instance: u32,
+        watched: bool,
+    ) -> Result<Ticket<'_>, RingKernelError> {
+        loop {
+            match self.try_open(owner, instance, watched) {
+                Ok(ticket) => return Ok(ticket),
+                Err(Refused::Closed) => return Err(self.ended_error(false)),
+                Err(Refused::Exhausted) => {}
+            }
+            let vacancy = self.slab.vacancy().listen();
+            match self.try_open(owner, instance, watched) {
+                Ok(ticket) => return Ok(ticket),
+                Err(Refused::Closed) => return Err(self.ended_error(false)),
+                Err(Refused::Exhausted) => vacancy.await,
+            }
+        }
+    }
+
+    /// Hands a request over, if there is room.
+    #[inline]
+    pub(crate) fn try_push<M: RingMessage>(
+        &self,
+        instance: u32,
+        correlation: Correlation,
+        message: &M,
+    ) -> Result<(), Full> {
+        let size = M::SIZE as usize;
+        if size <= ON_STACK {
+            let mut bytes = [0; ON_STACK];
+            message.encode(&mut bytes[..size]);
+            self.push_bytes(instance, M::TAG, correlation, &bytes[..size])
+        } else {
+            let mut bytes = vec![0; size];
+            message.encode(&mut bytes);
+            self.push_bytes(instance, M::TAG, correlation, &bytes)
+        }
+    }
+
+    /// Hands an encoded request over, if there is room.
+    #[inline]
+    pub(crate) fn push_bytes(
+        &self,
+        instance: u32,
+        tag: u32,
+        correlation: Correlation,
+        bytes: &[u8],
+    ) -> Result<(), Full> {
+        let shard = self.shard(instance);
+        let (lane, port) = self.lane(shard);
+        lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc: 0 }, bytes)?;
+        self.kernel.doorbell(shard);
+        Ok(())
+    }
+
+    /// Hands a request over; waits for room. Dropped while it waits, it has handed nothing over.
+    pub(crate) async fn push<M: RingMessage>(
+        &self,
+        instance: u32,
+        correlation: Correlation,
+        message: M,
+    ) -> Result<(), RingKernelError> {
+        let message = {
+            let encoded = Encoded::new(&message);
+            drop(message);
+            encoded
+        };
+        let mut waiting = None;
+        poll_fn(|cx| {
+            self.poll_room(self.shard(instance), &mut waiting, cx.waker(), || {
+                self.push_bytes(instance, M::TAG, correlation, message.bytes()).ok()
+            })
+        })
+        .await
+    }
+
+    /// Tries to send through a shard's ring, and again whenever there may be room.
+    pub(crate) fn poll_room<'a, T>(
+        &'a self,
+        shard: usize,
+        waiting: &mut Option<Waiting<'a>>,
+        waker: &Waker,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Poll<Result<T, RingKernelError>> {
+        loop {
+            if let Err(ended) = self.check_open() {
+                *waiting = None;
+                return Poll::Ready(Err(ended));
+            }
+            if let Some(sent) = attempt() {
+                *waiting = None;
+                return Poll::Ready(Ok(sent));
+            }
+            match waiting {
+                None => {
+                    *waiting = Some(Waiting { place: self.lanes[shard].room.enter(), _work: Work::of(self) });
+                    // Pairs with the fence in `collect`: see `Room::call`.
+                    fence(Ordering::SeqCst);
+                    self.check_device();
+                }
+                Some(place) => match place.place.poll(waker) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => *waiting = None,
+                },
+            }
+        }
+    }
+
+    /// An error if the kernel takes no more requests. Whether the device is lost is not asked here, where speed matters: those
+    /// who wait for it notice.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<(), RingKernelError> {
+        if self.slab.is_closed() { Err(self.ended_error(false)) } else { Ok(()) }
+    }
+
+    /// How full the request ring of an instance's shard may get.
+    pub(crate) fn queue_full(&self, instance: u32) -> RingKernelError {
+        let (_, port) = self.lane(self.shard(instance));
+        RingKernelError::QueueFull { id: self.id(), capacity: port.requests.capacity() }
+    }
+
+    /// Reads a reply as an `R`.
+    pub(crate) fn read_reply<R: RingMessage>(
+        &self,
+        instance: u32,
+        reply_tag: u32,
+        bytes: &[u8],
+    ) -> Result<R, RingKernelError> {
+        let malformed = |error| RingKernelError::MalformedReply { id: self.id(), error };
+        if reply_tag == R::TAG {
+            let size = R::SIZE as usize;
+            // The last word may be padding.
+            let exact = bytes.get(..size).filter(|_| bytes.len() - size < 4).unwrap_or(bytes);
+            return R::decode(exact).map_err(malformed);
+        }
+        if reply_tag == tag::FAULT {
+            let word =
+                |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+            let kind = word(0).and_then(FaultKind::from_code);
+            let (Some(kind), Some(site)) = (kind, word(4)) else {
+                return Err(malformed(crate::DecodeError::new(
+                    "fault",
+                    format_args!("{bytes:?} names no kind"),
+                )));
+            };
+            return Err(HandlerFault::from_words(self.descriptor, instance, kind, site).into());
+        }
+        Err(RingKernelError::UnexpectedReply { expected: R::NAME, got: self.reply_name(reply_tag) })
+    }
+
+    fn reply_name(&self, tag: u32) -> String {
+        match self.descriptor.handlers.iter().find(|handler| handler.reply.tag == tag) {
+            Some(handler) => handler.reply.name.to_owned(),
+            None => format!("value of an unknown type (tag {tag:#010x})"),
+        }
+    }
+}
+
+/// What a sender that waits for room holds: its place, and the bridge's attention.
+pub(crate) struct Waiting<'a> {
+    place: Place<'a>,
+    _work: Option<Work<'a>>,
+}
+
+/// Counts as work for the bridge until dropped.
+struct Work<'a>(&'a LiveKernel);
+
+impl<'a> Work<'a> {
+    fn of(live: &'a LiveKernel) -> Option<Self> {
+        live.bridge.as_ref()?;
+        live.raise_work();
+        Some(Self(live))
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.0.lower_work();
+    }
+}

@@ -316,6 +316,11 @@ pub trait Kernel: Send + Sync {
     fn heartbeat(&self, shard: usize) -> u64 {
         self.ports().get(shard).map_or(0, |port| port.requests.consumed())
     }
+    /// Whether requests were taken out of the rings whose handlers still run, or whose replies wait for room. Devices that take a
+    /// request only with room for its reply, and finish what they took before they end, have nothing to say here.
+    fn is_busy(&self) -> bool {
+        false
+    }
     /// Why the kernel can no longer answer, if it cannot (a lost device). Cheap.
     fn failure(&self) -> Option<DeviceError>;
 }

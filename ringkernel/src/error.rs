@@ -99,6 +99,19 @@ pub enum RingKernelError {
         /// The kernel.
         id: &'static str,
     },
+    /// The kernel was to end once what waited was answered, and that took too long (or somebody was in a hurry).
+    #[error(
+        "kernel `{id}` was not drained within {deadline:?} and is terminated: at least {left} of its requests {} not answered",
+        if *.left == 1 { "was" } else { "were" }
+    )]
+    NotDrained {
+        /// The kernel.
+        id: &'static str,
+        /// How many were left.
+        left: u64,
+        /// How long it was given.
+        deadline: Duration,
+    },
     /// A message was sent to an actor that has no handler for it.
     #[error("`{actor}` does not handle `{message}`; it handles {}", list(handled))]
     NotHandled {

@@ -60,7 +60,7 @@ impl Drop for OwnerOf {
             let live = self.live.clone();
             // Not here: it may take until the running handler ends. The registry keeps the kernel until then, so shutting the
             // runtime down waits for it. An error has nobody to go to: the kernel is given up either way.
-            blocking::unblock(move || drop(live.step(Transition::Terminate))).detach();
+            blocking::unblock(move || drop(live.terminate(Default::default()))).detach();
         }
     }
 }
@@ -249,16 +249,6 @@ impl KernelHandle {
     /// As [`activate`](Self::activate).
     pub async fn resume(&self) -> Result<(), RingKernelError> {
         self.step(Transition::Resume).await
-    }
-
-    /// Ends the kernel, from any state but terminated. The message being handled is finished; requests that wait get
-    /// [`Terminated`](RingKernelError::Terminated).
-    ///
-    /// # Errors
-    /// As [`activate`](Self::activate). Where the device does not come to an end in time
-    /// ([`terminate_deadline`](crate::RingKernelBuilder::terminate_deadline)), the kernel counts as terminated all the same.
-    pub async fn terminate(&self) -> Result<(), RingKernelError> {
-        self.step(Transition::Terminate).await
     }
 
     async fn step(&self, action: Transition) -> Result<(), RingKernelError> {

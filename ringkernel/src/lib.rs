@@ -100,6 +100,7 @@ mod requests;
 mod room;
 pub mod runtime;
 mod state;
+mod terminate;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -123,3 +124,4 @@ pub use ringkernel_backends::abi::{
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
 pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};
 pub use runtime::{KernelInfo, RingKernel, RingKernelBuilder};
+pub use terminate::TerminateOptions;

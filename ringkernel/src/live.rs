@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The kernels of a runtime that are not terminated.
 #[derive(Default)]
@@ -47,7 +47,7 @@ pub(crate) struct Launch {
 }
 
 /// Why a kernel takes no more requests.
-enum Ended {
+pub(crate) enum Ended {
     Terminated,
     Lost(String),
 }
@@ -63,8 +63,11 @@ pub(crate) struct LiveKernel {
     ended: OnceLock<Ended>,
     /// Why the device did not come to an end when told to, if it did not.
     pub(crate) given_up: OnceLock<RingKernelError>,
-    registry: Weak<Registry>,
-    deadline: Duration,
+    pub(crate) registry: Weak<Registry>,
+    /// How long terminating may take.
+    pub(crate) deadline: Duration,
+    /// Somebody wants the kernel to end without draining.
+    pub(crate) hurry: AtomicBool,
     pub(crate) patience: Patience,
     /// Where the device does not tell of replies.
     pub(crate) bridge: Option<Arc<Bridge>>,
@@ -114,6 +117,7 @@ impl LiveKernel {
             given_up: OnceLock::new(),
             registry: Arc::downgrade(registry),
             deadline,
+            hurry: AtomicBool::new(false),
             patience: Patience::new(),
             bridge,
             work: AtomicUsize::new(0),
@@ -142,38 +146,16 @@ impl LiveKernel {
 
     // Lifecycle.
 
-    /// Takes a step, and waits for the device to have taken it.
+    /// Takes a step other than the last ([`terminate`](Self::terminate)), and waits for the device to have taken it.
     pub(crate) fn step(&self, action: Transition) -> Result<(), RingKernelError> {
-        let until = Instant::now() + self.deadline;
-        let turn = self.lifecycle.turn((action == Transition::Terminate).then_some(until));
+        let turn = self.lifecycle.turn(None);
         let (id, from, to) = (self.id(), turn.state(), action.target());
         if !action.allowed_from().contains(&from) {
             return Err(RingKernelError::InvalidTransition { id, action, from, to });
         }
-        let result = match to {
-            KernelState::Terminated => {
-                let result = self.kernel.terminate(until.saturating_duration_since(Instant::now()));
-                // What was answered is delivered before the rest is told that it will not be.
-                self.drain_all();
-                turn.set(to);
-                self.active.store(false, Ordering::Release);
-                self.end(Ended::Terminated);
-                if let Some(registry) = self.registry.upgrade() {
-                    registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
-                }
-                return result.map_err(|error| {
-                    let error = RingKernelError::from_device(id, error);
-                    let _ = self.given_up.set(error.clone());
-                    error
-                });
-            }
-            KernelState::Active => self.set_active(true),
-            _ => self.set_active(false),
-        };
-        if result.is_ok() {
-            turn.set(to);
-        }
-        result
+        self.set_active(to == KernelState::Active)?;
+        turn.set(to);
+        Ok(())
     }
 
     pub(crate) fn set_active(&self, active: bool) -> Result<(), RingKernelError> {
@@ -210,7 +192,7 @@ impl LiveKernel {
     }
 
     /// Tells everybody who waits that there is nothing to wait for.
-    fn end(&self, why: Ended) {
+    pub(crate) fn end(&self, why: Ended) {
         if self.ended.set(why).is_err() {
             return;
         }
@@ -232,8 +214,9 @@ impl LiveKernel {
         }
     }
 
+    /// Whether no reply will come any more.
     pub(crate) fn has_ended(&self) -> bool {
-        self.slab.is_closed()
+        self.ended.get().is_some()
     }
 }
 

@@ -266,14 +266,20 @@ impl Slab {
         watched
     }
 
-    /// Refuses new entries from now on, and ends the waiting of all: askers are told, what nobody waits for is freed.
-    ///
-    /// Returns the wakers of the askers.
-    pub(crate) fn close(&self) -> Vec<Waker> {
+    /// Refuses new entries from now on; those there are wait on.
+    pub(crate) fn refuse(&self) {
         let grow = self.grow.lock().unwrap_or_else(PoisonError::into_inner);
         // Release pairs with the acquire in `is_closed`.
         self.closed.store(true, Ordering::Release);
         drop(grow);
+        self.vacancy.notify(usize::MAX);
+    }
+
+    /// Refuses new entries from now on, and ends the waiting of all: askers are told, what nobody waits for is freed.
+    ///
+    /// Returns the wakers of the askers.
+    pub(crate) fn close(&self) -> Vec<Waker> {
+        self.refuse();
         let mut wakers = Vec::new();
         for chunk in 0..CHUNKS {
             let Some(entries) = self.chunks[chunk].get() else { break };
@@ -291,7 +297,6 @@ impl Slab {
                 }
             }
         }
-        self.vacancy.notify(usize::MAX);
         wakers
     }
 

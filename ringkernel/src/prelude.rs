@@ -2,6 +2,6 @@
 
 pub use crate::{
     Backend, DeviceType, FaultKind, HandlerFault, IdlePolicy, KernelHandle, KernelState, LaunchOptions, Mode,
-    RingContext, RingKernel, RingKernelError, RingMessage, StateImage, TrySendError, device_const, device_fn,
-    handler, ring_kernel,
+    RingContext, RingKernel, RingKernelError, RingMessage, StateImage, TerminateOptions, TrySendError,
+    device_const, device_fn, handler, ring_kernel,
 };

@@ -315,10 +315,10 @@ pub(crate) struct Waiting<'a> {
 }
 
 /// Counts as work for the bridge until dropped.
-struct Work<'a>(&'a LiveKernel);
+pub(crate) struct Work<'a>(&'a LiveKernel);
 
 impl<'a> Work<'a> {
-    fn of(live: &'a LiveKernel) -> Option<Self> {
+    pub(crate) fn of(live: &'a LiveKernel) -> Option<Self> {
         live.bridge.as_ref()?;
         live.raise_work();
         Some(Self(live))

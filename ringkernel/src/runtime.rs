@@ -4,7 +4,6 @@ use crate::__private::Registration;
 use crate::actor::ActorRef;
 use crate::bridge::Bridge;
 use crate::handle::KernelHandle;
-use crate::lifecycle::Transition;
 use crate::live::{Launch, LiveKernel, Registry};
 use crate::options::{LaunchOptions, same_actor};
 use crate::park::block_on;
@@ -211,7 +210,7 @@ impl Inner {
         let mut kernels = self.registry.lock();
         if kernels.shut {
             drop(kernels);
-            live.step(Transition::Terminate)?;
+            live.terminate(Default::default())?;
             return Err(RingKernelError::Shutdown { id });
         }
         kernels.live.push(live.clone());
@@ -239,7 +238,7 @@ impl Inner {
             kernels.live.clone()
         };
         let terminate = |live: Arc<LiveKernel>| {
-            blocking::unblock(move || match live.step(Transition::Terminate) {
+            blocking::unblock(move || match live.terminate(Default::default()) {
                 // Somebody else got there first, and it is done.
                 Err(RingKernelError::InvalidTransition { .. }) => Ok(()),
                 result => result,

@@ -321,6 +321,18 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         Ok(Batch { ring: self, next, left: left as usize })
     }
 
+    /// Takes no more messages: reserves the room of a whole ring, which nobody will fill. What was reserved before is published and
+    /// consumed as ever; returns how many positions that were, counted as [`consumed`](Self::consumed) does.
+    pub fn close(&self) -> u64 {
+        let tail = &self.producers.tail;
+        // Relaxed: as for any reservation; no slot is written on the strength of it.
+        let mut last = tail.load(Ordering::Relaxed);
+        while let Err(now) = tail.advance(last, last.wrapping_add(self.capacity)) {
+            last = now;
+        }
+        last.wrapping_sub(self.start)
+    }
+
     /// Writes a slot, which publishes it. The payload fits: the callers have checked that.
     #[inline]
     fn write(&self, position: u64, header: Header, payload: &[u8]) {
@@ -620,6 +632,26 @@ mod tests {
                 left -= 1;
             }
         });
+    }
+
+    #[test]
+    fn a_closed_ring_takes_nothing_more_and_gives_out_what_it_took() {
+        for start in [0, u64::MAX - 1] {
+            let ring = ring(4, 8, start);
+            let mut consumer = ring.consumer();
+            for i in 0..3 {
+                ring.try_push(header(i), &[]).unwrap();
+            }
+            assert_eq!(ring.close(), 3);
+            assert_eq!(ring.try_push(header(3), &[]), Err(Full));
+            for i in 0..3 {
+                assert_eq!(consumer.pop(&ring, &mut [0; 6]).map(|header| header.instance), Some(i));
+                consumer.publish(&ring);
+                assert_eq!(ring.try_push(header(3), &[]), Err(Full));
+            }
+            assert!(ring.reserve(2).is_err() && consumer.pop(&ring, &mut [0; 6]).is_none());
+            assert_eq!(ring.consumed(), 3);
+        }
     }
 
     #[test]

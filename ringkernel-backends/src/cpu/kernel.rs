@@ -14,7 +14,7 @@ use crate::states::States;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Messages a shard handles before others get a turn.
@@ -444,6 +444,15 @@ impl Kernel for CpuKernel {
     fn write_states(&self, first: u32, count: u32, bytes: &[u8]) -> Result<(), DeviceError> {
         let states = States::check(self.core.descriptor, self.core.instances, first, count, bytes.len())?;
         self.each_state(states, |body, local, place| body.native.write_state(local, &bytes[place]))
+    }
+
+    fn is_busy(&self) -> bool {
+        let busy = |shard: &Shard| match shard.body.try_lock() {
+            Ok(body) => body.unsent.is_some(),
+            Err(TryLockError::Poisoned(body)) => body.into_inner().unsent.is_some(),
+            Err(TryLockError::WouldBlock) => true,
+        };
+        self.core.shards.iter().any(busy)
     }
 
     fn failure(&self) -> Option<DeviceError> {

@@ -13,7 +13,7 @@ use crate::states::States;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use wgpu::BufferUsages as Usage;
@@ -523,6 +523,14 @@ impl Kernel for WgpuKernel {
         write_states(&core.gpu, &engine.state, states.instances(), core.stride as usize, |instance, state| {
             state[..states.size()].copy_from_slice(&bytes[states.place(0, 1, instance)]);
         })
+    }
+
+    fn is_busy(&self) -> bool {
+        match self.core.engine.try_lock() {
+            Ok(engine) => engine.sent < engine.replies.len(),
+            Err(TryLockError::Poisoned(engine)) => engine.get_ref().sent < engine.get_ref().replies.len(),
+            Err(TryLockError::WouldBlock) => true,
+        }
     }
 
     fn failure(&self) -> Option<DeviceError> {

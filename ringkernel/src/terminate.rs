@@ -1,0 +1,160 @@
+//! How a kernel ends: at once, or after what waits has been answered.
+
+use crate::lifecycle::{KernelState, Transition};
+use crate::live::{Ended, LiveKernel};
+use crate::requests::Work;
+use crate::{KernelHandle, RingKernelError};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer deadlines are as good as this one, and clocks can express it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What a device is given to come to its end after draining used the deadline up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How to terminate a kernel. The default fails what waits, by the runtime's deadline.
+///
+/// ```
+/// # use ringkernel::prelude::*;
+/// # use std::time::Duration;
+/// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Add { pub n: u32 }
+/// # #[ring_kernel(id = "drained")] #[derive(Default, Debug, PartialEq)] pub struct Counter { n: u32 }
+/// # #[ring_kernel] impl Counter {
+/// #     #[handler] fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> u32 { self.n += msg.n; self.n }
+/// # }
+/// # smol::block_on(async {
+/// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+/// let counter = Counter::launch(&runtime, LaunchOptions::default()).await?;
+/// for _ in 0..1000 {
+///     counter.tell(Add { n: 1 }).await?;
+/// }
+/// counter.terminate_with(TerminateOptions::default().drain().deadline(Duration::from_secs(5))).await?;
+/// assert_eq!(counter.snapshot::<Counter>(0).await?, Counter { n: 1000 });
+/// # runtime.shutdown().await
+/// # })?;
+/// # Ok::<(), RingKernelError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TerminateOptions {
+    drain: bool,
+    deadline: Option<Duration>,
+}
+
+impl TerminateOptions {
+    /// No new requests are taken: senders get [`Terminated`](RingKernelError::Terminated) at once, those included who wait for
+    /// room in a full queue. What is in the queues is handled, its replies are delivered, and then the kernel ends.
+    ///
+    /// If that is not done by the deadline, the rest fails, and the error says how much it was
+    /// ([`NotDrained`](RingKernelError::NotDrained)). Another [`terminate`](KernelHandle::terminate) meanwhile cuts it short, and so
+    /// does shutting the runtime down. What waits for a kernel that is not active cannot be handled: it fails, as under `fail`.
+    pub fn drain(mut self) -> Self {
+        self.drain = true;
+        self
+    }
+
+    /// What waits gets [`Terminated`](RingKernelError::Terminated). The default.
+    pub fn fail(mut self) -> Self {
+        self.drain = false;
+        self
+    }
+
+    /// How long it may take, draining included;
+    /// [`RingKernelBuilder::terminate_deadline`](crate::RingKernelBuilder::terminate_deadline) unless told.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
+impl KernelHandle {
+    /// Ends the kernel, from any state but terminated. The message being handled is finished; requests that wait get
+    /// [`Terminated`](RingKernelError::Terminated).
+    ///
+    /// # Errors
+    /// As [`activate`](Self::activate). Where the device does not come to an end in time
+    /// ([`terminate_deadline`](crate::RingKernelBuilder::terminate_deadline)), the kernel counts as terminated all the same.
+    pub async fn terminate(&self) -> Result<(), RingKernelError> {
+        self.terminate_with(TerminateOptions::default()).await
+    }
+
+    /// [`terminate`](Self::terminate), with a say in what becomes of the requests that wait, and by when.
+    ///
+    /// # Errors
+    /// As `terminate`, and [`NotDrained`](RingKernelError::NotDrained).
+    pub async fn terminate_with(&self, options: TerminateOptions) -> Result<(), RingKernelError> {
+        let live = self.live().clone();
+        blocking::unblock(move || live.terminate(options)).await
+    }
+}
+
+impl LiveKernel {
+    /// Ends the kernel, and waits until the device has let go of it or is given up on.
+    pub(crate) fn terminate(&self, options: TerminateOptions) -> Result<(), RingKernelError> {
+        let deadline = options.deadline.unwrap_or(self.deadline).min(LONGEST);
+        let until = Instant::now() + deadline;
+        if !options.drain {
+            // Relaxed: whoever drains looks again and again.
+            self.hurry.store(true, Ordering::Relaxed);
+        }
+        let action = Transition::Terminate;
+        let turn = self.lifecycle.turn(Some(until));
+        let (id, from, to) = (self.id(), turn.state(), KernelState::Terminated);
+        if !action.allowed_from().contains(&from) {
+            return Err(RingKernelError::InvalidTransition { id, action, from, to });
+        }
+        let drained = match from {
+            KernelState::Active if options.drain => self.drain(until),
+            _ => Ok(()),
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        let result = self.kernel().terminate(if options.drain { left.max(GRACE) } else { left });
+        // What was answered is delivered before the rest is told that it will not be.
+        self.drain_all();
+        turn.set(to);
+        // Release pairs with the acquire in `may_answer`.
+        self.active.store(false, Ordering::Release);
+        self.end(Ended::Terminated);
+        if let Some(registry) = self.registry.upgrade() {
+            registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
+        }
+        let result = result.map_err(|error| {
+            let error = RingKernelError::from_device(id, error);
+            let _ = self.given_up.set(error.clone());
+            error
+        });
+        match drained {
+            Ok(()) => result,
+            Err(left) => Err(RingKernelError::NotDrained { id, left, deadline }),
+        }
+    }
+
+    /// Takes no more requests, and waits until what was taken has been handled and answered; else says how much was not.
+    fn drain(&self, until: Instant) -> Result<(), u64> {
+        // First the slab, so that a sender that finds a ring closed, and looks why, is told.
+        self.slab.refuse();
+        let ports = self.kernel().ports();
+        let ends: Vec<u64> = ports.iter().map(|port| port.requests.close()).collect();
+        for lane in &self.lanes {
+            lane.room.call(|| usize::MAX);
+        }
+        let _work = Work::of(self);
+        let mut pause = Duration::from_micros(10);
+        loop {
+            let waiting =
+                ports.iter().zip(&ends).map(|(port, end)| end.wrapping_sub(port.requests.consumed()));
+            // Those that were taken have a reply to come, if nothing else.
+            let left = waiting.sum::<u64>() + u64::from(self.kernel().is_busy());
+            self.look();
+            self.check_device();
+            if left == 0 {
+                return Ok(());
+            }
+            if self.has_ended() || self.hurry.load(Ordering::Relaxed) || Instant::now() >= until {
+                return Err(left);
+            }
+            thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+    }
+}

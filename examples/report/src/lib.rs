@@ -20,6 +20,8 @@ mod watchdog;
 pub use arguments::{Arguments, HELP};
 
 use figure::{Absent, Report, Withheld};
+#[cfg(feature = "cuda")]
+use measure::gpu;
 use measure::{Bench, Measured, control, idle, latency, threads, throughput};
 use ringkernel::{Backend, RingKernel};
 use std::process::ExitCode;
@@ -50,11 +52,28 @@ const BESIDE_CPU: &[Step] = &[
     ("channel_send", threads::channel_send),
 ];
 
-/// What the figures of the other backends stand beside.
-fn baselines(backend: Backend) -> &'static [Step] {
+/// What the figures of an NVIDIA GPU stand beside.
+#[cfg(feature = "cuda")]
+const BESIDE_CUDA: &[Step] = &[
+    ("raw_ping_pong", gpu::ping_pong),
+    ("launch_sync", gpu::launch_sync),
+    ("graph_launch_sync", gpu::graph_launch_sync),
+    ("launch_copies", gpu::launch_copies),
+    ("raw_to_device_1", gpu::raw_to_device_1),
+    ("raw_to_device_4", gpu::raw_to_device_4),
+    ("raw_to_device_16", gpu::raw_to_device_16),
+    ("raw_to_host_1", gpu::raw_to_host_1),
+    ("raw_to_host_4", gpu::raw_to_host_4),
+    ("raw_to_host_16", gpu::raw_to_host_16),
+];
+
+/// What a backend's figures stand beside, and what only that backend has.
+fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
     match backend {
-        Backend::Cpu => BESIDE_CPU,
-        _ => &[],
+        Backend::Cpu => (BESIDE_CPU, &[]),
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => (BESIDE_CUDA, &[("quiesce", gpu::quiesce)]),
+        _ => (&[], &[]),
     }
 }
 
@@ -91,7 +110,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn measure_backend(bench: Bench, report: &mut Report, watchdog: &Watchdog) {
     let backend = bench.runtime.backend();
     // Baselines before and not beside resident kernels: what they load, they load while nothing is there to be sent home.
-    for (id, step) in baselines(backend).iter().chain(FIGURES) {
+    let (beside, own) = of_backend(backend);
+    for (id, step) in beside.iter().chain(FIGURES).chain(own) {
         if !bench.arguments.wants(id) {
             continue;
         }

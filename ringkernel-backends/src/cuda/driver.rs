@@ -129,7 +129,7 @@ impl Context {
 /// A stream that does not synchronise with the legacy default stream. It lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
-    raw: sys::CUstream,
+    pub(super) raw: sys::CUstream,
 }
 
 // SAFETY: streams may be used from any thread; the driver does its own locking.

@@ -22,7 +22,10 @@ mod registry;
 mod resident;
 mod state;
 
-pub use baseline::{LaunchTimes, launch_and_synchronize};
+pub use baseline::{
+    MOST_RINGS, Throughput, Times, graph_launch_and_synchronize, launch_and_synchronize, launch_with_copies,
+    ping_pong, quiesce, to_device, to_host,
+};
 
 use crate::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec};
 use driver::{Context, Function, MemoryPool, PinnedArena, StreamPool};

@@ -5,6 +5,8 @@
 //! nothing happens; `threads` has what the CPU's figures stand beside, `gpu` what the GPU's do.
 
 pub mod control;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 pub mod idle;
 pub mod latency;
 pub mod threads;

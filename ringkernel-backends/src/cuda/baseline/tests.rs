@@ -1,0 +1,97 @@
+use super::*;
+use std::process::Command;
+
+const TEXTS: [(&str, &str); 5] = [
+    ("empty", include_str!("empty.ptx")),
+    ("add", include_str!("add.ptx")),
+    ("ping", include_str!("ping.ptx")),
+    ("drain", include_str!("drain.ptx")),
+    ("feed", include_str!("feed.ptx")),
+];
+
+#[test]
+fn every_baseline_assembles_for_every_target() {
+    let test = "every_baseline_assembles_for_every_target";
+    let ptxas = std::env::var("RINGKERNEL_PTXAS").unwrap_or_else(|_| "ptxas".into());
+    let folder = std::env::temp_dir().join(format!("ringkernel-baseline-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    'all: for (name, text) in TEXTS {
+        assert!(text.is_ascii() && text.contains(&format!(".visible .entry {name}(")), "{name}");
+        for (cc, arch) in [(70, "sm_75"), (80, "sm_80"), (90, "sm_90")] {
+            let (input, output) = (folder.join("module.ptx"), folder.join("module.cubin"));
+            let text = for_device(text, cc);
+            assert!(text.contains(&format!(".target sm_{cc}\n")), "{name}");
+            std::fs::write(&input, text).unwrap();
+            match Command::new(&ptxas)
+                .arg(format!("-arch={arch}"))
+                .arg(&input)
+                .arg("-o")
+                .arg(&output)
+                .output()
+            {
+                Ok(run) => {
+                    assert!(run.status.success(), "{name}, {arch}: {}", String::from_utf8_lossy(&run.stderr))
+                }
+                Err(error) => {
+                    let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
+                    assert!(
+                        !required.split(',').any(|name| name.trim() == "ptxas"),
+                        "{test}: {ptxas}: {error}"
+                    );
+                    println!("skipped: {test}: {ptxas}: {error}");
+                    break 'all;
+                }
+            }
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn quantiles_are_taken_from_sorted_times() {
+    let times = Times::of([30, 10, 20, 50, 40].map(Duration::from_micros).to_vec());
+    assert_eq!(times.quantile(0.0), Duration::from_micros(10));
+    assert_eq!(times.quantile(0.5), Duration::from_micros(30));
+    assert_eq!(times.quantile(0.99), Duration::from_micros(50));
+    assert_eq!(times.quantile(7.0), Duration::from_micros(50));
+    assert_eq!(Times::default().quantile(0.5), Duration::ZERO);
+}
+
+#[test]
+fn a_throughput_is_messages_by_time() {
+    let throughput = Throughput { messages: 300, took: Duration::from_millis(1500) };
+    assert_eq!(throughput.per_second(), 200.0);
+}
+
+/// On a GPU each baseline runs and checks itself; without one each says so.
+#[test]
+fn every_baseline_runs_where_there_is_a_gpu_and_says_where_there_is_none() {
+    let outcomes = [
+        launch_and_synchronize(0, 50).map(|times| times.sorted.len()),
+        graph_launch_and_synchronize(0, 50).map(|times| times.sorted.len()),
+        launch_with_copies(0, 50).map(|times| times.sorted.len()),
+        ping_pong(0, 50).map(|times| times.sorted.len()),
+        quiesce(0, 50).map(|times| times.sorted.len()),
+        to_device(0, 2, 25).map(|result| result.messages as usize),
+        to_host(0, 2, 25).map(|result| result.messages as usize),
+    ];
+    let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
+    for outcome in outcomes {
+        match outcome {
+            Ok(count) => assert_eq!(count, 50),
+            Err(DeviceError::Unavailable { reason, .. }) => {
+                assert!(!required.split(',').any(|name| name == "cuda"), "{reason}");
+                println!("skipped: every_baseline_runs_where_there_is_a_gpu: {reason}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn rings_that_cannot_be_are_refused() {
+    for (rings, count) in [(0, 1), (MOST_RINGS + 1, 1), (1, 0), (1, u32::MAX)] {
+        assert!(matches!(to_device(0, rings, count), Err(DeviceError::Capacity { .. })), "{rings} {count}");
+        assert!(matches!(to_host(0, rings, count), Err(DeviceError::Capacity { .. })), "{rings} {count}");
+    }
+}

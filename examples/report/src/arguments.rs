@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-report [--quick] [--backend NAME]... [--only TEXT]... [--out DIR]
+report [--quick] [--backend NAME]... [--only TEXT]... [--shards N] [--capacity N] [--out DIR]
 
 Measures RingKernel on every backend present, each figure beside its baseline, and writes report.md, report.json and
 latency-*.svg into DIR (target/report unless told).
@@ -13,6 +13,8 @@ latency-*.svg into DIR (target/report unless told).
   --quick          a hundredth of the samples: seconds, and figures to match
   --backend NAME   only this backend (cuda, metal, wgpu, cpu); may be given more than once
   --only TEXT      only figures whose id contains TEXT; may be given more than once
+  --shards N       shards of the kernels whose rates are measured; the device's choice unless told
+  --capacity N     slots of their rings; 8192 unless told
   --out DIR        where the files go
   --help           this
 
@@ -26,12 +28,21 @@ pub struct Arguments {
     pub quick: bool,
     pub backends: Vec<String>,
     pub only: Vec<String>,
+    pub shards: Option<u32>,
+    pub capacity: u32,
     pub out: PathBuf,
 }
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { quick: false, backends: Vec::new(), only: Vec::new(), out: PathBuf::from("target/report") }
+        Self {
+            quick: false,
+            backends: Vec::new(),
+            only: Vec::new(),
+            shards: None,
+            capacity: 8192,
+            out: PathBuf::from("target/report"),
+        }
     }
 }
 
@@ -54,6 +65,8 @@ impl Arguments {
                     }
                     arguments.backends.push(name);
                 }
+                "--shards" => arguments.shards = Some(power_of_two(&word, &value()?)?),
+                "--capacity" => arguments.capacity = power_of_two(&word, &value()?)?,
                 "--only" => arguments.only.push(value()?),
                 "--out" => arguments.out = value()?.into(),
                 "--help" | "-h" => return Ok(None),
@@ -84,6 +97,13 @@ impl Arguments {
     }
 }
 
+fn power_of_two(word: &str, value: &str) -> Result<u32, String> {
+    match value.parse::<u32>() {
+        Ok(number) if number.is_power_of_two() => Ok(number),
+        _ => Err(format!("{word} wants a power of two, not {value:?}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +122,8 @@ mod tests {
             all.quick && all.wants_backend("cuda") && all.wants_backend("cpu") && !all.wants_backend("wgpu")
         );
         assert!(all.wants("ask_blocking") && all.wants("graph_launch_sync") && !all.wants("tell"));
+        let tuned = parse("--shards 16 --capacity 1024").unwrap().unwrap();
+        assert_eq!((tuned.shards, tuned.capacity), (Some(16), 1024));
         assert_eq!(all.out, PathBuf::from("/tmp/x"));
         assert_eq!(parse("--quick --help"), Ok(None));
     }
@@ -110,6 +132,7 @@ mod tests {
     fn what_it_does_not_know_is_an_error() {
         assert_eq!(parse("--fast"), Err("unknown argument \"--fast\"".into()));
         assert_eq!(parse("--out"), Err("--out wants a value".into()));
+        assert_eq!(parse("--shards 3"), Err("--shards wants a power of two, not \"3\"".into()));
         assert_eq!(parse("--backend abacus"), Err("there is no backend \"abacus\"".into()));
     }
 

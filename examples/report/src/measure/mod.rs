@@ -77,7 +77,14 @@ impl Bench {
 
     /// How to launch for the highest rate.
     pub fn for_rate(&self, instances: u32) -> LaunchOptions {
-        LaunchOptions::default().idle(IdlePolicy::Spin).instances(instances).queue_capacity(8192)
+        let options = LaunchOptions::default()
+            .idle(IdlePolicy::Spin)
+            .instances(instances)
+            .queue_capacity(self.arguments.capacity);
+        match self.arguments.shards {
+            Some(shards) => options.shards(shards),
+            None => options,
+        }
     }
 
     /// Whether the device shares its processor with us.

@@ -17,6 +17,24 @@ impl Arguments {
         self.0.get(at + 1).map(String::as_str)
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    /// Those that a program hands on to the processes it starts: all but which case on which backend.
+    pub fn passed_on(&self) -> Vec<String> {
+        let mut all = self.0.iter();
+        let mut rest = Vec::new();
+        while let Some(argument) = all.next() {
+            match argument.as_str() {
+                "--case" | "--backend" => drop(all.next()),
+                "--quick" => {}
+                _ => rest.push(argument.clone()),
+            }
+        }
+        rest
+    }
+
     /// The value after `name`.
     pub fn get<T: FromStr>(&self, name: &str, default: T) -> Result<T, String> {
         match self.text(name) {

@@ -1,7 +1,6 @@
 //! Host threads that talk to counting actors, and know what those must have counted.
 
 use super::counting::{Counted, Counting, NUMBERS, Totals, derived, first_word};
-use futures::future::join_all;
 use ringkernel::{ActorRef, RingKernelError};
 use std::marker::PhantomData;
 
@@ -40,23 +39,19 @@ impl<A: Counting> Sender<A> {
 
     /// Tells so many.
     pub fn tell(&mut self, to: &ActorRef<A>, count: u32) -> Result<(), RingKernelError> {
-        smol::block_on(async {
-            for _ in 0..count {
-                let (instance, first) = self.next();
-                to.at(instance)?.tell(A::message(first)).await?;
-            }
-            Ok(())
-        })
+        let messages = (0..count).map(|_| {
+            let (instance, first) = self.next();
+            (instance, A::message(first))
+        });
+        Ok(to.tell_many_at_blocking(messages)?)
     }
 
-    /// Asks so many, all under way at once, and checks the replies.
+    /// Asks so many, and checks the replies.
     pub fn ask(&mut self, to: &ActorRef<A>, count: u32) -> Result<(), RingKernelError> {
-        let asked: Vec<(u32, u32)> = (0..count).map(|_| self.next()).collect();
-        let instances: Vec<_> =
-            asked.iter().map(|(instance, _)| to.at(*instance)).collect::<Result<_, _>>()?;
-        let asks = instances.iter().zip(&asked).map(|(to, (_, first))| to.ask(A::message(*first)));
-        for (reply, (_, first)) in smol::block_on(join_all(asks)).into_iter().zip(&asked) {
-            self.wrong_replies += u64::from(!A::answers(&reply?, *first));
+        for _ in 0..count {
+            let (instance, first) = self.next();
+            let reply = to.at(instance)?.ask_blocking(A::message(first))?;
+            self.wrong_replies += u64::from(!A::answers(&reply, first));
         }
         Ok(())
     }

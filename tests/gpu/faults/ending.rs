@@ -1,0 +1,62 @@
+//! Kernels that handle so many messages and return for good: for `compute-sanitizer`, which sees a kernel once it has ended.
+//!
+//! ```text
+//! compute-sanitizer --tool memcheck  --error-exitcode 9 faults --child --case ending --backend cuda
+//! compute-sanitizer --tool synccheck --error-exitcode 9 faults --child --case ending --backend cuda
+//! ```
+
+use super::actors::{Blob, Echo, Fail, Worker};
+use super::case::{Ground, Outcome, ensure, text};
+use crate::common::machine::eventually;
+use ringkernel::prelude::*;
+use ringkernel_backends::abi::HasTerminated;
+use std::time::Duration;
+
+const SHARDS: u32 = 2;
+
+pub fn after_so_many_messages(ground: &Ground) -> Outcome {
+    let each = ground.number("--messages", 256, 512)?.next_multiple_of(4);
+    let runtime = ground.runtime()?;
+    let mut all = 0;
+    for (instances, capacity) in [(SHARDS, 1024), (SHARDS * 33, 64)] {
+        let options = LaunchOptions::default()
+            .instances(instances)
+            .queue_capacity(capacity)
+            .shards(SHARDS)
+            .stop_after(each);
+        let worker =
+            smol::block_on(ringkernel::__private::launch::<Worker>(&runtime, options)).map_err(text)?;
+        // Four messages a shard and turn: a tell, an ask, one of several slots, and one that faults.
+        for turn in 0..each as u32 / 4 {
+            for shard in 0..SHARDS {
+                let to = worker.at((turn * SHARDS + shard) % instances).map_err(text)?;
+                let blob = Blob { words: std::array::from_fn(|i| i as u32 * 7 + turn) };
+                let (echo, whole, fault) = smol::block_on(async {
+                    to.tell(Echo { n: turn }).await?;
+                    let all = (to.ask(Echo { n: turn }), to.ask(blob), to.ask(Fail {}));
+                    Ok::<_, RingKernelError>(futures::future::join3(all.0, all.1, all.2).await)
+                })
+                .map_err(text)?;
+                ensure(echo == Ok(turn + 1), || format!("{turn} was answered with {echo:?}"))?;
+                let expected = blob.words.map(|word| word + 1);
+                ensure(whole.as_ref().is_ok_and(|whole| whole.words == expected), || {
+                    format!("{turn}: {whole:?}")
+                })?;
+                ensure(matches!(fault, Err(RingKernelError::HandlerFault(_))), || {
+                    format!("{turn}: {fault:?}")
+                })?;
+            }
+        }
+        let ended =
+            eventually(Duration::from_secs(30), || worker.control().has_terminated == HasTerminated::Done);
+        ensure(ended, || format!("it does not end: {:?}", worker.control()))?;
+        let (control, sent) = (worker.control(), each * SHARDS as u64);
+        ensure(control.messages_processed == sent && control.errors_encountered == sent / 4, || {
+            format!("{control:?}")
+        })?;
+        smol::block_on(worker.terminate()).map_err(text)?;
+        all += sent;
+    }
+    smol::block_on(runtime.shutdown()).map_err(text)?;
+    Ok(format!("two kernels ended by themselves after {all} messages"))
+}

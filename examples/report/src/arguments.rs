@@ -7,8 +7,8 @@ use std::time::Duration;
 pub const HELP: &str = "\
 report [--quick] [--backend NAME]... [--only TEXT]... [--shards N] [--capacity N] [--out DIR]
 
-Measures RingKernel on every backend present, each figure beside its baseline, and writes report.md, report.json and
-latency-*.svg into DIR (target/report unless told).
+Measures RingKernel on every backend present, each figure beside its baseline, and writes report.md, report.json, and
+pictures of the latencies into DIR (target/report unless told).
 
   --quick          a hundredth of the samples: seconds, and figures to match
   --backend NAME   only this backend (cuda, metal, wgpu, cpu); may be given more than once

@@ -58,7 +58,7 @@ fn a_quick_report_has_every_figure_of_the_cpu_with_its_evidence_and_writes_its_f
     }
     assert_eq!(json["withheld"], serde_json::json!([]), "{stdout}");
     let markdown = std::fs::read_to_string(folder.join("report.md")).expect("report.md");
-    assert!(markdown.contains("| `ask_blocking`") && markdown.contains("![Latencies](latency-cpu.svg)"));
+    assert!(markdown.contains("| `ask_blocking`") && markdown.contains("(latency-cpu.svg)"));
     let picture = std::fs::read_to_string(folder.join("latency-cpu.svg")).expect("latency-cpu.svg");
     assert!(picture.contains("ask_blocking: p50 "));
 }

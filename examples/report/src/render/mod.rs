@@ -1,4 +1,4 @@
-//! What a report looks like: a table in Markdown (`table`), JSON (`json`), and a picture of the latencies (`picture`).
+//! What a report looks like: a table in Markdown (`table`), JSON (`json`), and pictures of the latencies (`picture`).
 
 pub mod json;
 pub mod picture;
@@ -10,7 +10,7 @@ use crate::figure::Report;
 use std::path::Path;
 use std::{fs, io};
 
-/// Writes report.md, report.json, and a picture for every backend that has latencies.
+/// Writes report.md, report.json, and the pictures.
 ///
 /// # Errors
 /// The folder or a file cannot be written.
@@ -19,7 +19,7 @@ pub fn write_files(report: &Report, markdown: &str, folder: &Path) -> io::Result
     let mut text = markdown.to_owned();
     for (name, svg) in picture::pictures(report).map_err(io::Error::other)? {
         fs::write(folder.join(&name), svg)?;
-        text.push_str(&format!("\n![Latencies]({name})\n"));
+        text.push_str(&format!("\n![{name}]({name})\n"));
     }
     fs::write(folder.join("report.md"), text)?;
     fs::write(folder.join("report.json"), json::json(report).map_err(io::Error::other)?)

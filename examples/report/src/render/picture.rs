@@ -1,4 +1,5 @@
-//! Latency histograms as SVG: one picture a backend, one line a figure, microseconds on a logarithmic axis.
+//! Latency histograms as SVG: one line a figure, microseconds on a logarithmic axis. A backend has two pictures, one of requests and
+//! what they stand beside, one of what starts and ends kernels.
 
 use crate::figure::{Figure, Latency, Report, Value};
 use plotters::prelude::*;
@@ -18,34 +19,38 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
+/// The figures that are not requests.
+const CONTROL: [&str; 3] = ["launch", "terminate", "quiesce"];
+
 /// File names and pictures.
 ///
 /// # Errors
 /// What plotters says.
 pub fn pictures(report: &Report) -> Result<Vec<(String, String)>, String> {
-    let mut pictures = Vec::new();
-    let mut done: Vec<&str> = Vec::new();
+    // By backend and kind, in the order in which they come.
+    let mut series: Vec<((&str, &str), Vec<Series>)> = Vec::new();
     for figure in &report.figures {
-        if done.contains(&figure.backend.as_str()) {
-            continue;
-        }
-        done.push(&figure.backend);
-        let series: Vec<_> = report
-            .figures
-            .iter()
-            .filter(|other| other.backend == figure.backend)
-            .filter_map(|other| match &other.value {
-                Value::Latency(latency) => Some((other, latency)),
-                _ => None,
-            })
-            .collect();
-        if !series.is_empty() {
-            let name = format!("latency-{}.svg", figure.backend.to_lowercase());
-            pictures.push((name, picture(&figure.device, &series).map_err(|error| error.to_string())?));
+        let Value::Latency(latency) = &figure.value else { continue };
+        let kind = if CONTROL.contains(&figure.id) { "control" } else { "latency" };
+        let key = (kind, figure.backend.as_str());
+        match series.iter_mut().find(|(of, _)| *of == key) {
+            Some((_, lines)) => lines.push((figure, latency)),
+            None => series.push((key, vec![(figure, latency)])),
         }
     }
-    Ok(pictures)
+    let draw = |((kind, backend), lines): ((&str, &str), Vec<Series>)| {
+        let title = match (kind, lines.first()) {
+            ("control", Some((figure, _))) => format!("What starts and ends kernels on {}", figure.device),
+            (_, Some((figure, _))) => format!("Requests on {}", figure.device),
+            _ => String::new(),
+        };
+        let svg = picture(&title, &lines).map_err(|error| error.to_string())?;
+        Ok((format!("{kind}-{}.svg", backend.to_lowercase()), svg))
+    };
+    series.into_iter().map(draw).collect()
 }
+
+type Series<'a> = (&'a Figure, &'a Latency);
 
 /// The share of samples in each bar, as corners of a staircase.
 fn staircase(latency: &Latency) -> Vec<(f64, f64)> {
@@ -71,7 +76,7 @@ fn staircase(latency: &Latency) -> Vec<(f64, f64)> {
     corners
 }
 
-fn picture(device: &str, series: &[(&Figure, &Latency)]) -> Result<String, Box<dyn std::error::Error>> {
+fn picture(title: &str, series: &[Series]) -> Result<String, Box<dyn std::error::Error>> {
     let fastest = series.iter().map(|(_, latency)| latency.min_us).fold(f64::MAX, f64::min).max(0.01);
     let slowest = series.iter().map(|(_, latency)| latency.p999_us).fold(fastest, f64::max);
     let lines: Vec<_> =
@@ -82,7 +87,7 @@ fn picture(device: &str, series: &[(&Figure, &Latency)]) -> Result<String, Box<d
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption(format!("Latencies on {device}"), ("sans-serif", 22))
+            .caption(title, ("sans-serif", 22))
             .margin(12)
             .x_label_area_size(46)
             .y_label_area_size(60)
@@ -131,17 +136,18 @@ mod tests {
             latency("CUDA", "ask_blocking", 3.0, 4.0),
             latency("CUDA", "raw_ping_pong", 2.5, 2.6),
             latency("CPU", "ask", 1.0, 20.0),
+            latency("CPU", "launch", 90.0, 100.0),
             rate("WebGPU", "tell", 1e6),
         ]);
         let pictures = pictures(&report).unwrap();
         let names: Vec<_> = pictures.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["latency-cuda.svg", "latency-cpu.svg"]);
+        assert_eq!(names, ["latency-cuda.svg", "latency-cpu.svg", "control-cpu.svg"]);
         let cuda = &pictures[0].1;
         assert!(cuda.starts_with("<svg") && cuda.trim_end().ends_with("</svg>"), "{cuda}");
         assert!(
             cuda.contains("ask_blocking: p50 3.00, p99 4.00 us") && cuda.contains("raw_ping_pong (baseline)")
         );
-        assert!(cuda.contains("Latencies on test device"));
+        assert!(cuda.contains("Requests on test device"));
     }
 
     #[test]

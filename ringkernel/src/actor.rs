@@ -2,6 +2,7 @@
 //! to a launched one ([`ActorRef`]).
 
 use crate::handle::{KernelHandle, within};
+use crate::hung::HandedOver;
 use crate::park::block_on;
 use crate::pending::Owner;
 use crate::{DeviceType, RingContext, RingKernelError, RingMessage, TrySendError};
@@ -11,7 +12,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -178,26 +178,23 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handles<M>,
     {
-        self.request(message, &AtomicBool::new(false)).await
+        self.request(message, None).await
     }
 
     /// [`ask`](Self::ask), but waits no longer than `timeout`.
     ///
     /// # Errors
-    /// As `ask`, and [`Timeout`](RingKernelError::Timeout), which says whether the handler may still run.
+    /// As `ask`, and [`Timeout`](RingKernelError::Timeout), which says whether the handler may still run;
+    /// [`KernelHung`](RingKernelError::KernelHung) where nothing at all has moved since the request was handed over.
     pub fn ask_timeout<M: RingMessage>(&self, message: M, timeout: Duration) -> Request<'_, A::Reply>
     where
         A: Handles<M>,
     {
         Request(Box::pin(async move {
-            let sent = AtomicBool::new(false);
-            match within(timeout, self.request(message, &sent)).await {
+            let sent = HandedOver::default();
+            match within(timeout, self.request(message, Some(&sent))).await {
                 Some(reply) => reply,
-                None => {
-                    // Relaxed: the future that stored it ran on this task.
-                    let may_have_run = sent.load(Ordering::Relaxed);
-                    Err(RingKernelError::Timeout { id: self.id(), after: timeout, may_have_run })
-                }
+                None => Err(sent.late(self.live(), self.instance, timeout)),
             }
         }))
     }
@@ -205,7 +202,7 @@ impl<A: Actor> ActorRef<A> {
     async fn request<M: RingMessage>(
         &self,
         message: M,
-        handed_over: &AtomicBool,
+        handed_over: Option<&HandedOver>,
     ) -> Result<A::Reply, RingKernelError>
     where
         A: Handles<M>,
@@ -215,7 +212,9 @@ impl<A: Actor> ActorRef<A> {
         let mut ticket = live.open(Owner::Asker, self.instance, !alone).await?;
         live.push(self.instance, ticket.correlation(), message).await?;
         ticket.sent();
-        handed_over.store(true, Ordering::Relaxed);
+        if let Some(handed_over) = handed_over {
+            handed_over.note(live, self.instance);
+        }
         ticket.reply(alone).await
     }
 

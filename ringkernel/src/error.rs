@@ -165,6 +165,23 @@ pub enum RingKernelError {
         /// Whether the handler may run, or have run.
         may_have_run: bool,
     },
+    /// Nothing has moved on the shard that the request was sent to: a handler does not return. Other kernels are not affected.
+    ///
+    /// Whoever waits with a deadline (`ask_timeout`, `receive_timeout`) is told by it, if the shard stood still from the moment
+    /// the request was handed over (and for 20 ms at least: less proves nothing), and the kernel goes on. For everybody else the
+    /// kernel ends like this after [`LaunchOptions::hung_after`](crate::LaunchOptions::hung_after).
+    #[error(
+        "kernel `{id}` hangs: for {after:?} nothing has moved on the shard of instance {instance}, so a handler there does not return; the \
+         request may have run. Terminate the kernel, which gives its state up, and launch it again"
+    )]
+    KernelHung {
+        /// The kernel.
+        id: &'static str,
+        /// The instance that was asked, whose shard it is; where none in particular was asked, the shard's first.
+        instance: u32,
+        /// For how long, at least as far as the caller is concerned.
+        after: Duration,
+    },
     /// The request queue has no room; `tell` and `ask` would have waited.
     #[error(
         "the queue of kernel `{id}` is full ({capacity} slots): use `tell`, which waits, or LaunchOptions::queue_capacity"
@@ -388,6 +405,11 @@ mod tests {
             (
                 NoSuchInstance { id, instance: 4, instances: 4 },
                 "kernel `account` has no instance 4: it was launched with 4, numbered from 0",
+            ),
+            (
+                KernelHung { id, instance: 3, after: Duration::from_secs(2) },
+                "kernel `account` hangs: for 2s nothing has moved on the shard of instance 3, so a handler there does not return; the \
+                 request may have run. Terminate the kernel, which gives its state up, and launch it again",
             ),
             (
                 Timeout { id, after: Duration::from_millis(5), may_have_run: false },

@@ -1,5 +1,6 @@
 //! [`KernelHandle`]: a launched kernel, whatever its actor.
 
+use crate::hung::Waiting;
 use crate::lifecycle::{KernelState, Transition};
 use crate::live::LiveKernel;
 use crate::pending::Owner;
@@ -152,13 +153,13 @@ impl KernelHandle {
     ///
     /// # Errors
     /// As `receive`, and [`Timeout`](RingKernelError::Timeout); a reply that comes later can still be received.
+    /// [`KernelHung`](RingKernelError::KernelHung) where requests waited all the while and nothing has moved on a shard of theirs.
     pub async fn receive_timeout<T: RingMessage>(&self, timeout: Duration) -> Result<T, RingKernelError> {
-        let id = self.id();
-        within(timeout, self.receive()).await.unwrap_or(Err(RingKernelError::Timeout {
-            id,
-            after: timeout,
-            may_have_run: true,
-        }))
+        let waiting = Waiting::begin(self.live());
+        match within(timeout, self.receive()).await {
+            Some(reply) => reply,
+            None => Err(waiting.late(self.live(), timeout)),
+        }
     }
 
     /// Takes the oldest reply from the inbox, if there is one.

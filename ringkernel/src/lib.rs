@@ -83,6 +83,7 @@ mod encoded;
 pub mod error;
 mod expansion;
 pub mod handle;
+mod hung;
 pub mod image;
 mod inbox;
 #[cfg(feature = "wgpu")]

@@ -6,6 +6,7 @@
 
 use crate::RingKernelError;
 use crate::bridge::Bridge;
+use crate::hung::Watchdog;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
@@ -14,7 +15,7 @@ use crate::pending::Slab;
 use crate::ticket::Patience;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -50,6 +51,11 @@ pub(crate) struct Launch {
 pub(crate) enum Ended {
     Terminated,
     Lost(String),
+    /// By the shard of this instance, which stood still that long.
+    Hung {
+        instance: u32,
+        after: Duration,
+    },
 }
 
 pub(crate) struct LiveKernel {
@@ -68,6 +74,9 @@ pub(crate) struct LiveKernel {
     pub(crate) deadline: Duration,
     /// Somebody wants the kernel to end without draining.
     pub(crate) hurry: AtomicBool,
+    pub(crate) watchdog: Watchdog,
+    /// How often the kernel was activated after it was launched.
+    pub(crate) activations: AtomicU64,
     pub(crate) patience: Patience,
     /// Where the device does not tell of replies.
     pub(crate) bridge: Option<Arc<Bridge>>,
@@ -97,7 +106,7 @@ impl LiveKernel {
         bridge: impl FnOnce() -> Result<Arc<Bridge>, DeviceError>,
     ) -> Result<Arc<Self>, RingKernelError> {
         let Launch { descriptor, active, options, deadline } = launch;
-        let Checked { instances, queue_capacity, initial, idle, tuning, image: _ } = options;
+        let Checked { instances, queue_capacity, initial, idle, tuning, hung_after, image: _ } = options;
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
@@ -118,6 +127,8 @@ impl LiveKernel {
             registry: Arc::downgrade(registry),
             deadline,
             hurry: AtomicBool::new(false),
+            watchdog: Watchdog::new(hung_after),
+            activations: AtomicU64::new(0),
             patience: Patience::new(),
             bridge,
             work: AtomicUsize::new(0),
@@ -128,6 +139,7 @@ impl LiveKernel {
         if let Some(bridge) = &live.bridge {
             bridge.add(&live);
         }
+        live.watch_over();
         Ok(live)
     }
 
@@ -166,6 +178,8 @@ impl LiveKernel {
             }
             // Release pairs with the acquire in `has_work`; a bridge that read the old value finds the token.
             self.active.store(active, Ordering::Release);
+            // Relaxed: see `pulse`.
+            self.activations.fetch_add(active.into(), Ordering::Relaxed);
             if let Some(bridge) = self.bridge.as_ref().filter(|_| active) {
                 bridge.wake();
             }
@@ -210,6 +224,7 @@ impl LiveKernel {
             Some(Ended::Lost(reason)) => {
                 RingKernelError::DeviceLost { id, reason: reason.clone(), may_have_run }
             }
+            Some(&Ended::Hung { instance, after }) => RingKernelError::KernelHung { id, instance, after },
             Some(Ended::Terminated) | None => RingKernelError::Terminated { id },
         }
     }

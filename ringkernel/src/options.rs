@@ -29,6 +29,7 @@ pub struct LaunchOptions {
     queue_capacity: u32,
     idle: IdlePolicy,
     tuning: Tuning,
+    hung_after: Duration,
     initial: Option<Initial>,
 }
 
@@ -39,6 +40,7 @@ pub(crate) struct Checked {
     pub(crate) initial: InitialState,
     pub(crate) idle: IdlePolicy,
     pub(crate) tuning: Tuning,
+    pub(crate) hung_after: Duration,
     /// Where the initial states come from; whether they are such is still to be checked.
     pub(crate) image: Option<StateImage>,
 }
@@ -62,6 +64,7 @@ impl Default for LaunchOptions {
             queue_capacity: 1024,
             idle: IdlePolicy::default(),
             tuning: Tuning::default(),
+            hung_after: Duration::from_secs(60),
             initial: None,
         }
     }
@@ -75,6 +78,7 @@ impl fmt::Debug for LaunchOptions {
             .field("queue_capacity", &self.queue_capacity)
             .field("idle", &self.idle)
             .field("tuning", &self.tuning)
+            .field("hung_after", &self.hung_after)
             .field("initial", &self.initial.as_ref().map(Initial::actor))
             .finish()
     }
@@ -139,6 +143,17 @@ impl LaunchOptions {
     /// that gain nothing by shards take fewer (WebGPU has one, the CPU no more than threads).
     pub fn shards(mut self, shards: u32) -> Self {
         self.tuning.shards = Some(shards);
+        self
+    }
+
+    /// After how long without a sign of life from a shard, while requests wait for it, the kernel ends as
+    /// [hung](RingKernelError::KernelHung): everybody who waits is told, and whoever sends after that. 60 seconds unless told;
+    /// `Duration::MAX` for handlers that may take any time. It is noticed within half as long again, and within
+    /// 30 seconds more.
+    ///
+    /// Callers with a deadline of their own are told by that. A kernel that ended like this has still to be terminated.
+    pub fn hung_after(mut self, after: Duration) -> Self {
+        self.hung_after = after;
         self
     }
 
@@ -232,7 +247,13 @@ impl LaunchOptions {
             (None, None) => return Err(RingKernelError::NoInitialState { actor: descriptor.actor }),
         };
         let (instances, queue_capacity, idle) = (self.instances, capacity, self.idle);
-        Ok(Checked { instances, queue_capacity, initial, idle, tuning, image })
+        if self.hung_after.is_zero() {
+            return invalid(
+                "a kernel that hangs after 0 ns would never run; Duration::MAX means never".to_owned(),
+            );
+        }
+        let hung_after = self.hung_after;
+        Ok(Checked { instances, queue_capacity, initial, idle, tuning, hung_after, image })
     }
 }
 

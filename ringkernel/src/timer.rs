@@ -1,4 +1,5 @@
-//! Deadlines for futures, on any executor: one thread for the process, started by the first deadline that is waited for.
+//! Deadlines for futures, on any executor, and for whoever else is to be woken at some time: one thread for the process, started
+//! by the first deadline.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// When, and a number that keeps equal instants apart.
-type Slot = (Instant, u64);
+pub(crate) type Slot = (Instant, u64);
 
 struct Queue {
     wakers: BTreeMap<Slot, Waker>,
@@ -44,26 +45,11 @@ impl Future for Sleep {
         if Instant::now() >= at {
             return Poll::Ready(());
         }
-        let waker = cx.waker().clone();
-        let mut queue = lock();
-        if !queue.running {
-            match thread::Builder::new().name("ringkernel-timer".into()).spawn(run) {
-                Ok(_) => queue.running = true,
-                // Without a thread to wake us there is only asking again, which keeps the promise at the price of a core.
-                Err(_) => waker.wake_by_ref(),
-            }
-        }
-        let slot = *self.slot.get_or_insert_with(|| {
-            queue.next += 1;
-            (at, queue.next)
-        });
-        let replaced = queue.wakers.insert(slot, waker);
-        let first = queue.wakers.first_key_value().is_some_and(|(first, _)| *first == slot);
-        drop(queue);
-        // A waker may run its task's drop: with the lock let go.
-        drop(replaced);
-        if first {
-            EARLIER.notify_one();
+        let (slot, running) = insert(self.slot, at, cx.waker().clone());
+        self.slot = Some(slot);
+        if !running {
+            // Without a thread to wake us there is only asking again, which keeps the promise at the price of a core.
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
@@ -71,11 +57,41 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            let waker = lock().wakers.remove(&slot);
-            drop(waker);
-        }
+        self.slot.take().into_iter().for_each(cancel);
     }
+}
+
+/// Wakes `waker` at that moment, unless it is cancelled before. Where no thread can be started for it, it does not.
+pub(crate) fn wake_at(at: Instant, waker: Waker) -> Slot {
+    insert(None, at, waker).0
+}
+
+/// Lets go of a waker. One that has been woken is gone already.
+pub(crate) fn cancel(slot: Slot) {
+    let waker = lock().wakers.remove(&slot);
+    drop(waker);
+}
+
+/// Puts a waker in a slot, a new one unless given. Says whether there is a thread that will wake it.
+fn insert(slot: Option<Slot>, at: Instant, waker: Waker) -> (Slot, bool) {
+    let mut queue = lock();
+    if !queue.running {
+        queue.running = thread::Builder::new().name("ringkernel-timer".into()).spawn(run).is_ok();
+    }
+    let slot = slot.unwrap_or_else(|| {
+        queue.next += 1;
+        (at, queue.next)
+    });
+    let replaced = queue.wakers.insert(slot, waker);
+    let first = queue.wakers.first_key_value().is_some_and(|(first, _)| *first == slot);
+    let running = queue.running;
+    drop(queue);
+    // A waker may run its task's drop: with the lock let go.
+    drop(replaced);
+    if first {
+        EARLIER.notify_one();
+    }
+    (slot, running)
 }
 
 fn run() {

@@ -21,6 +21,8 @@ pub(super) struct Knobs {
     pub(super) polled: bool,
     /// Take nothing from the rings.
     pub(super) hold: AtomicBool,
+    /// Take nothing from the rings, and show no sign of life: as if a handler did not return.
+    pub(super) hang: AtomicBool,
     /// The device is lost.
     pub(super) lost: Mutex<Option<DeviceError>>,
     /// Refuse to launch, with this.
@@ -57,6 +59,7 @@ struct State {
     active: AtomicBool,
     stop: AtomicBool,
     processed: AtomicU64,
+    beat: AtomicU64,
     body: Mutex<Vec<(Box<dyn NativeShard>, Consumer)>>,
     shards: u32,
 }
@@ -99,6 +102,7 @@ impl Device for FakeDevice {
             active: AtomicBool::new(spec.active),
             stop: AtomicBool::new(false),
             processed: AtomicU64::new(0),
+            beat: AtomicU64::new(0),
             body: Mutex::new(body),
             shards,
         });
@@ -125,6 +129,10 @@ impl Device for FakeDevice {
 impl State {
     /// Handles a few messages. Says whether there were any.
     fn round(&self) -> bool {
+        if self.knobs.hang.load(SeqCst) {
+            return false;
+        }
+        self.beat.fetch_add(1, SeqCst);
         let mut body = self.body.lock().unwrap();
         let open = self.active.load(SeqCst)
             && !self.knobs.hold.load(SeqCst)
@@ -224,6 +232,11 @@ impl Kernel for FakeKernel {
             body[(instance % shards) as usize].0.write_state(instance / shards, state)?;
         }
         Ok(())
+    }
+    fn heartbeat(&self, shard: usize) -> u64 {
+        // A device that polls is alive while it idles; for one that is told, only what it finished shows.
+        let idle = if self.must_be_polled() { self.state.beat.load(SeqCst) } else { 0 };
+        idle + self.state.ports[shard].requests.consumed()
     }
     fn failure(&self) -> Option<DeviceError> {
         self.state.knobs.lost.lock().unwrap().clone()

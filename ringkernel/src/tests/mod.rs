@@ -4,6 +4,7 @@ mod batches;
 mod draining;
 mod fake;
 mod handles;
+mod hung;
 mod lifecycle;
 mod requests;
 mod runtimes;

@@ -46,7 +46,8 @@ pub trait Cursor: Send + Sync {
     fn load(&self, order: Ordering) -> u64;
     /// Writes it.
     fn store(&self, value: u64, order: Ordering);
-    /// Moves it from `from` to `to`, or says what it is.
+    /// Moves it from `from` to `to`, or says what it is. A move is sequentially consistent: see `cpu/doorbell.rs`, which looks at the
+    /// tail before a shard goes idle.
     fn advance(&self, from: u64, to: u64) -> Result<(), u64>;
 }
 
@@ -64,9 +65,9 @@ impl Cursor for AtomicU64 {
     }
     #[inline]
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
-        // Relaxed: the counter only hands out positions. The slot's own sequences publish the data, and room was
-        // established by the acquire load of `head`.
-        self.compare_exchange_weak(from, to, Ordering::Relaxed, Ordering::Relaxed).map(drop)
+        // For the ring, relaxed would do: the counter only hands out positions, the slot's own sequences publish the data, and
+        // room was established by the acquire load of `head`. SeqCst pairs with the fence in the CPU's `Doorbell::leave`.
+        self.compare_exchange_weak(from, to, Ordering::SeqCst, Ordering::Relaxed).map(drop)
     }
 }
 

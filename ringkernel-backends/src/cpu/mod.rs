@@ -1,14 +1,18 @@
 //! The CPU device: native handlers behind the same rings, on a small thread pool.
 //!
 //! It is the fallback where there is no GPU, and the oracle the other devices are compared with. A kernel has one *shard* per
-//! pool thread at most; a shard owns its instances, a pair of rings, a control block and a telemetry buffer, and is a job
-//! that the pool runs when its doorbell rings. Start with [`kernel`](self) → `kernel.rs` (what a shard does with its
-//! rings), then `pool.rs` (who runs it).
+//! pool thread, or as many as its launch asks for, and never more than instances; a shard owns its instances, a pair of rings, a
+//! control block and a telemetry buffer, and is a job that the pool runs when its doorbell rings. Start with `shard.rs` (what a
+//! shard does with its rings), then `doorbell.rs` (how it is woken) and `pool.rs` (who runs it); `kernel.rs` is the handle.
 //!
 //! What a shard may rely on: one thread runs it at a time, and its doorbell is never missed.
 
+mod doorbell;
 mod kernel;
+#[cfg(test)]
+mod model;
 mod pool;
+mod shard;
 #[cfg(test)]
 mod tests;
 

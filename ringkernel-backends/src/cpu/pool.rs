@@ -10,7 +10,7 @@
 //! tick, gives up on one worker and starts another in its place; the one given up on ends if its handler ever returns. The
 //! watcher sleeps while the pool is idle.
 
-use super::kernel::{Job, Next};
+use super::shard::{Job, Next};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -160,21 +160,29 @@ impl Shared {
 
     fn work(&self, me: &Arc<Worker>) {
         let mut spin = Duration::ZERO;
+        // Relaxed: the watcher sets it once; seeing it a job later is as good.
+        let lost = || me.lost.load(Ordering::Relaxed);
         while let Some(job) = self.next(spin) {
             spin = job.spin();
-            match job.run() {
+            let next = loop {
+                match job.run() {
+                    // Nobody else's turn: the queue, and a worker woken for it, would be for nothing.
+                    Next::Again if !self.others_wait() && !lost() => {}
+                    next => break next,
+                }
+            };
+            match next {
                 Next::Idle => drop(job),
                 Next::Again => self.schedule(job),
                 Next::Blocked => self.lock().blocked.push(job),
             }
-            // Relaxed: the watcher sets it once; seeing it a job later is as good.
-            if me.lost.load(Ordering::Relaxed) {
+            if lost() {
                 break;
             }
         }
         let mut state = self.lock();
         state.workers.retain(|worker| !Arc::ptr_eq(worker, me));
-        if me.lost.load(Ordering::Relaxed) {
+        if lost() {
             state.lost -= 1;
         }
     }

@@ -132,17 +132,15 @@ fn ratios(figures: &[(&Row, Figures)], shared: bool) {
         let times = of(ours).map(|(_, got)| quantile(&got.asks, q));
         micros(times.min().unwrap_or_default())
     };
-    let best = |ours, runs: fn(&Figures) -> &[f64]| {
-        of(ours).map(|(_, got)| quantile(runs(got), 0.5)).fold(0.0, f64::max) / 1e6
-    };
+    type Runs = fn(&Figures) -> &[f64];
+    let best = |ours, runs: Runs| of(ours).map(|(_, got)| quantile(runs(got), 0.5)).fold(0.0, f64::max) / 1e6;
     let whom = if shared { "everybody" } else { "those that cross threads, as we do" };
     println!("\nours beside the fastest of {whom} (medians):");
     for (what, q) in [("ask p50", 0.5), ("ask p99", 0.99)] {
         let (a, b) = (ask(true, q), ask(false, q));
         println!("  {what:<16} {a:>8.2} us  beside {b:>8.2} us    {:>6.2} x the time", a / b);
     }
-    let runs: [(&str, fn(&Figures) -> &[f64]); 2] =
-        [("tell from one", |got| &got.one), ("tell from two", |got| &got.two)];
+    let runs: [(&str, Runs); 2] = [("tell from one", |got| &got.one), ("tell from two", |got| &got.two)];
     for (what, runs) in runs {
         let (a, b) = (best(true, runs), best(false, runs));
         println!("  {what:<16} {a:>8.2} M/s beside {b:>8.2} M/s   {:>6.2} x the rate", a / b);

@@ -5,14 +5,11 @@ use std::future::Future;
 
 /// What a tokio program measures with the actor that `start` gives, from the body of `#[tokio::main]` (which runs on the thread
 /// of `main`, no worker), or from a task of its own (on a worker, which the actor may share).
-pub fn figures<C: Counter, F: Future<Output = C> + Send>(
+pub fn figures<C: Counter, F: Future<Output = C> + Send + 'static>(
     sizes: Sizes,
     spawned: bool,
     start: impl FnOnce() -> F + Send + 'static,
-) -> Figures
-where
-    F: 'static,
-{
+) -> Figures {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("tokio starts");
     let body = async move {

@@ -1,0 +1,456 @@
+//! A shard, and what one does with its rings when it runs.
+//!
+//! A run takes batches until the ring is empty, lingers there for a microsecond or two, and leaves. Within a batch, what can be done
+//! once for many messages is: the head is published, the counts are stored and the clock is looked at for each *slice*, which is a
+//! single message while handlers take long or the ring is empty behind it, and up to [`SLICE`] messages in a stream of short ones.
+
+use super::doorbell::{Doorbell, give_back};
+use super::pool::Shared;
+use crate::abi::{Consumer, ControlBlock, FaultKind, Header, TelemetryBuffer, fault, tag};
+use crate::host::lock_by;
+use crate::kernel::{FaultSite, IdlePolicy, KernelDescriptor, NativeShard, Outcome, Port, Progress};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Messages a shard handles, at most, before the host is told; and at most a quarter of the ring.
+const BATCH: u64 = 256;
+/// Or how long it may take over them: replies are announced at the end of a batch.
+const BATCH_TIME: Duration = Duration::from_micros(50);
+/// Messages between two looks at the clock, at most.
+const SLICE: u64 = 32;
+/// A slice that took longer is followed by one of a single message.
+const SHORT: Duration = Duration::from_micros(2);
+/// Looks at the ring before an idle shard is put away, some ten nanoseconds each.
+const LINGER: usize = 100;
+/// Looks at the ring within a batch of tells, before it ends: a stream whose sender is a little slower than the shard is one batch.
+const GAP: usize = 8;
+/// How often a full reply ring is tried again at once, the host having been told.
+const REPLY_TRIES: usize = 4;
+/// Batches before a worker looks up, even if nobody else waits.
+const ROUNDS: usize = 1000;
+
+/// What jobs and the kernel's handle share.
+pub(super) struct Core {
+    pub(super) descriptor: &'static KernelDescriptor,
+    pub(super) instances: u32,
+    pub(super) idle: IdlePolicy,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) ports: Vec<Port>,
+    pub(super) shards: Vec<Shard>,
+    pub(super) epoch: Instant,
+    pub(super) pool: Arc<Shared>,
+}
+
+pub(super) struct Shard {
+    pub(super) doorbell: Doorbell,
+    pub(super) control: ControlBlock,
+    pub(super) telemetry: TelemetryBuffer,
+    /// Held while the shard handles messages, and by whoever must know that it does not.
+    pub(super) body: Mutex<Body>,
+}
+
+pub(super) struct Body {
+    pub(super) native: Box<dyn NativeShard>,
+    requests: Consumer,
+    payload: Vec<u32>,
+    reply: Vec<u8>,
+    /// The request whose handler runs.
+    handling: Option<Header>,
+    /// A finished request whose reply found the ring full: its header and length, the bytes being in `reply`.
+    unsent: Option<(Header, usize)>,
+    /// Messages the next slice may have.
+    slice: u64,
+    /// Messages it may still handle before it ends for good.
+    left: u64,
+}
+
+impl Body {
+    pub(super) fn new(native: Box<dyn NativeShard>, port: &Port, reply: usize, left: Option<u64>) -> Self {
+        Self {
+            native,
+            requests: port.requests.consumer(),
+            payload: vec![0; port.requests.shape().payload_words()],
+            reply: vec![0; reply],
+            handling: None,
+            unsent: None,
+            slice: 1,
+            left: left.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether a request is finished whose reply is not in the ring yet.
+    pub(super) fn owes_a_reply(&self) -> bool {
+        self.unsent.is_some()
+    }
+}
+
+/// A shard that is to run.
+pub(super) struct Job {
+    core: Arc<Core>,
+    shard: usize,
+}
+
+/// What becomes of a job that ran.
+pub(super) enum Next {
+    /// The shard waits for its doorbell.
+    Idle,
+    /// It has more to do.
+    Again,
+    /// Its reply ring is full.
+    Blocked,
+}
+
+/// What a batch did.
+struct Done {
+    end: End,
+    /// Whether replies or request slots moved.
+    moved: bool,
+    /// Whether somebody may wait for that: for a reply, or for room in a ring that was full.
+    awaited: bool,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// Nothing left that may be handled.
+    Idle,
+    /// Others' turn.
+    More,
+    /// The reply ring is full.
+    Blocked,
+}
+
+impl Job {
+    /// How long a worker that has run this looks for more before it parks.
+    pub(super) fn spin(&self) -> Duration {
+        match self.core.idle {
+            IdlePolicy::Spin => Duration::from_micros(200),
+            IdlePolicy::Backoff => Duration::from_micros(20),
+        }
+    }
+
+    /// Handles what there is. One thread at a time does: the one that holds the job.
+    pub(super) fn run(&self) -> Next {
+        let (core, shard) = (&*self.core, &self.core.shards[self.shard]);
+        let (mut tries, mut linger, mut told) = (0, false, true);
+        for _ in 0..ROUNDS {
+            let done = {
+                let mut body = shard.body.lock().unwrap_or_else(PoisonError::into_inner);
+                if linger && !core.comes_again(self.shard, &body) {
+                    Done { end: End::Idle, moved: false, awaited: false }
+                } else {
+                    core.batch(self.shard, &mut body)
+                }
+            };
+            told &= !done.moved;
+            // Where nobody can wait for it, the host is told when the shard goes idle or others get a turn, not after each of the
+            // small batches that a shard takes which is faster than its senders.
+            let yields = done.end == End::More && core.pool.others_wait();
+            if done.awaited || (!told && (yields || (done.end == End::Idle && !done.moved))) {
+                told = true;
+                // Without the lock, for the host may do anything here, even terminate the kernel. A panic of its is not ours.
+                let _ = catch_unwind(AssertUnwindSafe(|| core.progress.progress()));
+            }
+            linger = done.end == End::Idle;
+            match done.end {
+                End::More if yields => return Next::Again,
+                End::More => {}
+                End::Blocked if tries == REPLY_TRIES => return Next::Blocked,
+                End::Blocked => tries += 1,
+                End::Idle if done.moved => {}
+                End::Idle => {
+                    if shard.doorbell.leave(|| core.wants(self.shard)) {
+                        return Next::Idle;
+                    }
+                    if core.pool.others_wait() {
+                        return Next::Again;
+                    }
+                    // A sender has reserved a position and not written it yet. Where it was interrupted, this lets it go on.
+                    thread::yield_now();
+                }
+            }
+        }
+        if !told {
+            let _ = catch_unwind(AssertUnwindSafe(|| core.progress.progress()));
+        }
+        Next::Again
+    }
+}
+
+impl Core {
+    /// After a message was put in a shard's ring.
+    pub(super) fn ring(self: &Arc<Self>, shard: usize) {
+        if self.shards[shard].doorbell.ring() {
+            self.pool.schedule(Job { core: self.clone(), shard });
+        }
+    }
+
+    /// After a switch of a shard was thrown.
+    pub(super) fn ring_after(self: &Arc<Self>, shard: usize) {
+        if self.shards[shard].doorbell.ring_after() {
+            self.pool.schedule(Job { core: self.clone(), shard });
+        }
+    }
+
+    /// Whether an idle shard has something to do; asked on the way to idle (`Doorbell::leave`).
+    fn wants(&self, index: usize) -> bool {
+        let (control, port) = (&self.shards[index].control, &self.ports[index]);
+        // Relaxed, all: the doorbell's fence is before them.
+        if control.has_terminated.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        let terminating = control.should_terminate.load(Ordering::Relaxed) != 0;
+        // A batch that ended idle has published its head.
+        terminating || (control.is_active.load(Ordering::Relaxed) != 0 && !port.requests.is_empty())
+    }
+
+    /// Whether a message comes within a microsecond or two, while no other job waits: then going to sleep, and through the
+    /// queue, would cost more than it saves.
+    fn comes_again(&self, index: usize, body: &Body) -> bool {
+        for _ in 0..LINGER {
+            if body.requests.is_ready(&self.ports[index].requests) {
+                return true;
+            }
+            if self.pool.others_wait() {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Handles up to a batch of messages.
+    fn batch(&self, index: usize, body: &mut Body) -> Done {
+        let mut run = Run::new(self, index);
+        let end = loop {
+            // `NativeShard` catches panics itself; one that gets out all the same must not take the pool's thread along.
+            match catch_unwind(AssertUnwindSafe(|| run.handle_some(body))) {
+                Ok(end) => break end,
+                Err(payload) => {
+                    // It may panic again when dropped.
+                    std::mem::forget(payload);
+                    match body.handling {
+                        Some(header) => run.finish(body, header, refusal(FaultKind::Panic)),
+                        None => break End::More,
+                    }
+                }
+            }
+        };
+        run.end_slice(body);
+        Done { end, moved: run.replied || run.taken > 0, awaited: run.replied || run.was_full }
+    }
+
+    /// The body of a shard that is not handling anything.
+    pub(super) fn quiet(&self, index: usize, deadline: Instant) -> Option<MutexGuard<'_, Body>> {
+        lock_by(&self.shards[index].body, deadline)
+    }
+}
+
+/// One batch under way.
+struct Run<'a> {
+    core: &'a Core,
+    index: u32,
+    shard: &'a Shard,
+    port: &'a Port,
+    /// Messages of a batch, of a slice.
+    most: u64,
+    most_slice: u64,
+    /// Messages taken in this batch, and whether a reply was due.
+    taken: u64,
+    replied: bool,
+    /// Whether a sender may wait for room.
+    was_full: bool,
+    /// When the batch began, and the slice.
+    begin: Instant,
+    slice: Instant,
+    /// Messages finished in this slice, and of those the ones not counted in shared memory yet.
+    finished: u64,
+    uncounted: u64,
+}
+
+fn refusal(kind: FaultKind) -> Outcome {
+    Outcome::Fault { kind, site: FaultSite::None }
+}
+
+impl<'a> Run<'a> {
+    fn new(core: &'a Core, index: usize) -> Self {
+        let (shard, port, now) = (&core.shards[index], &core.ports[index], Instant::now());
+        let quarter = (port.requests.capacity() / 4).max(1);
+        Self {
+            core,
+            index: index as u32,
+            shard,
+            port,
+            most: quarter.min(BATCH),
+            most_slice: quarter.min(SLICE),
+            taken: 0,
+            replied: false,
+            was_full: false,
+            begin: now,
+            slice: now,
+            finished: 0,
+            uncounted: 0,
+        }
+    }
+
+    fn handle_some(&mut self, body: &mut Body) -> End {
+        let (control, port) = (&self.shard.control, self.port);
+        let mut gap = 0;
+        loop {
+            // Relaxed, both flags: a caller that must know takes the body's lock after it switched.
+            let terminating = control.should_terminate.load(Ordering::Relaxed) != 0;
+            if body.unsent.is_some() && !self.send(body) && !terminating {
+                return End::Blocked;
+            }
+            body.unsent = None;
+            if terminating || body.left == 0 {
+                control.has_terminated.store(1, Ordering::Relaxed);
+                return End::Idle;
+            }
+            if control.is_active.load(Ordering::Relaxed) == 0 {
+                return End::Idle;
+            }
+            if self.finished >= body.slice {
+                self.end_slice(body);
+                if self.taken >= self.most || self.slice - self.begin > BATCH_TIME {
+                    return End::More;
+                }
+            }
+            let Some(header) = body.requests.pop(&port.requests, &mut body.payload) else {
+                if gap < GAP && !self.replied {
+                    gap += 1;
+                    std::hint::spin_loop();
+                    continue;
+                }
+                return End::Idle;
+            };
+            gap = 0;
+            if self.taken == 0 {
+                // With the one just taken, whose slot has not been given back.
+                let depth = i32::try_from(port.requests.len()).unwrap_or(i32::MAX);
+                self.shard.telemetry.queue_depth.store(depth, Ordering::Relaxed);
+            }
+            self.taken += 1;
+            body.left -= 1;
+            body.handling = Some(header);
+            let outcome = self.handle(header, body);
+            self.finish(body, header, outcome);
+        }
+    }
+
+    #[inline]
+    fn handle(&self, header: Header, body: &mut Body) -> Outcome {
+        if header.tag == 0 {
+            return refusal(FaultKind::Malformed);
+        }
+        let shards = self.core.shards.len() as u32;
+        let (local, index) = match shards {
+            1 => (header.instance, 0),
+            _ => (header.instance / shards, header.instance % shards),
+        };
+        if header.instance >= self.core.instances || index != self.index {
+            return refusal(FaultKind::UnknownInstance);
+        }
+        let Some(handler) = self.core.descriptor.handler(header.tag) else {
+            return refusal(FaultKind::UnknownMessage);
+        };
+        let size = handler.message.size as usize;
+        if header.words as usize != size.div_ceil(4) {
+            return refusal(FaultKind::Malformed);
+        }
+        let payload = &bytemuck::cast_slice::<u32, u8>(&body.payload)[..size];
+        let outcome = body.native.handle(local, header.instance, header.tag, payload, &mut body.reply);
+        match outcome {
+            // More than the largest reply is not to be believed.
+            Outcome::Reply { bytes, .. } if bytes as usize > body.reply.len() => refusal(FaultKind::Panic),
+            outcome => outcome,
+        }
+    }
+
+    /// Notes how a request ended.
+    #[inline]
+    fn finish(&mut self, body: &mut Body, header: Header, outcome: Outcome) {
+        body.handling = None;
+        self.finished += 1;
+        self.uncounted += 1;
+        if let Outcome::Fault { kind, .. } = outcome {
+            self.count_fault(header, kind);
+        }
+        if header.correlation.is_some() {
+            let (tag, length) = encode(outcome, &mut body.reply);
+            body.unsent = Some((Header { tag, ..header }, length));
+        }
+    }
+
+    #[cold]
+    fn count_fault(&self, header: Header, kind: FaultKind) {
+        let (control, telemetry) = (&self.shard.control, &self.shard.telemetry);
+        // Relaxed, and load + store, here and below: the thread that holds the body is the only writer. An asker sees the
+        // counts because the reply it waits for is published after them, with release.
+        let errors = control.errors_encountered.load(Ordering::Relaxed);
+        control.errors_encountered.store(errors.wrapping_add(1), Ordering::Relaxed);
+        telemetry.error_code.store(kind as i32, Ordering::Relaxed);
+        if header.tag == 0 {
+            let dropped = telemetry.messages_dropped.load(Ordering::Relaxed);
+            telemetry.messages_dropped.store(dropped + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends the reply that is due; false where the ring is full.
+    fn send(&mut self, body: &mut Body) -> bool {
+        let Some((header, length)) = body.unsent else { return true };
+        // So that the host is told, and makes room.
+        self.replied = true;
+        // Whoever has the reply also sees it counted; and timed as well, if nothing waits behind it, so that the figures of a kernel
+        // at rest are whole.
+        if self.uncounted > 0 {
+            if self.finished >= body.slice || !body.requests.is_ready(&self.port.requests) {
+                self.end_slice(body);
+            } else {
+                self.count();
+            }
+        }
+        self.port.replies.try_push(header, &body.reply[..length]).is_ok()
+    }
+
+    /// Counts what was finished.
+    fn count(&mut self) {
+        let (control, telemetry) = (&self.shard.control, &self.shard.telemetry);
+        let count = std::mem::take(&mut self.uncounted);
+        let processed = control.messages_processed.load(Ordering::Relaxed);
+        control.messages_processed.store(processed + count as i64, Ordering::Relaxed);
+        let processed = telemetry.messages_processed.load(Ordering::Relaxed);
+        telemetry.messages_processed.store(processed + count, Ordering::Relaxed);
+    }
+
+    /// Gives the slots back, counts, and shares the time since the last look at the clock among the messages finished since.
+    fn end_slice(&mut self, body: &mut Body) {
+        if self.finished == 0 {
+            return;
+        }
+        self.was_full |= give_back::<AtomicU32, _, _>(&body.requests, &self.port.requests);
+        self.count();
+        let now = Instant::now();
+        let took = now - self.slice;
+        let ticks = (now - self.core.epoch).as_nanos() as i64;
+        self.shard.control.last_activity_ticks.store(ticks, Ordering::Relaxed);
+        self.shard.telemetry.record_times(ticks, took.as_nanos() as u64, self.finished);
+        body.slice = if took < SHORT { (2 * body.slice).min(self.most_slice) } else { 1 };
+        (self.slice, self.finished) = (now, 0);
+    }
+}
+
+/// Puts what crosses the ring at the front of `reply`; the tag and length of it.
+fn encode(outcome: Outcome, reply: &mut [u8]) -> (u32, usize) {
+    match outcome {
+        Outcome::Reply { tag, bytes } => (tag, bytes as usize),
+        Outcome::Fault { kind, site } => {
+            reply[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+            reply[4..8].copy_from_slice(&site.to_word().to_le_bytes());
+            (tag::FAULT, fault::FAULT_WORDS as usize * 4)
+        }
+    }
+}

@@ -1,18 +1,18 @@
 //! Actors by their type: what `#[ring_kernel]` makes of a struct and its impl ([`Actor`], [`Handles`]), and the typed reference
 //! to a launched one ([`ActorRef`]).
 
-use crate::handle::{KernelHandle, within};
-use crate::hung::HandedOver;
+use crate::handle::KernelHandle;
+use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::pending::Owner;
+pub use crate::request::Request;
 use crate::{DeviceType, RingContext, RingKernelError, RingMessage, TrySendError};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full};
 use ringkernel_backends::kernel::KernelDescriptor;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A struct with handlers. Implemented by `#[ring_kernel]` on its impl.
@@ -87,27 +87,6 @@ pub struct ActorRef<A> {
     actor: PhantomData<fn() -> A>,
 }
 
-/// What [`ActorRef::ask`] and its kin return: a future of the reply.
-///
-/// It names nothing but the reply, so that asking for a message that the actor does not handle is one compile error and not one for each
-/// place the future passes through.
-#[must_use = "nothing is sent until the future is awaited"]
-pub struct Request<'a, R>(Pin<Box<dyn Future<Output = Result<R, RingKernelError>> + Send + 'a>>);
-
-impl<R> Future for Request<'_, R> {
-    type Output = Result<R, RingKernelError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
-    }
-}
-
-impl<R> fmt::Debug for Request<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").finish_non_exhaustive()
-    }
-}
-
 impl<A> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
         Self { handle: self.handle.clone(), instance: self.instance, actor: PhantomData }
@@ -170,15 +149,7 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handles<M>,
     {
-        Request(Box::pin(self.exchange(message)))
-    }
-
-    /// [`ask`](Self::ask) as a future of its own type: what the methods of proxies await, without an allocation.
-    pub(crate) async fn exchange<M: RingMessage>(&self, message: M) -> Result<A::Reply, RingKernelError>
-    where
-        A: Handles<M>,
-    {
-        self.request(message, None).await
+        Request::ask(self.handle.live(), self.instance, message, None)
     }
 
     /// [`ask`](Self::ask), but waits no longer than `timeout`.
@@ -190,32 +161,7 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handles<M>,
     {
-        Request(Box::pin(async move {
-            let sent = HandedOver::default();
-            match within(timeout, self.request(message, Some(&sent))).await {
-                Some(reply) => reply,
-                None => Err(sent.late(self.live(), self.instance, timeout)),
-            }
-        }))
-    }
-
-    async fn request<M: RingMessage>(
-        &self,
-        message: M,
-        handed_over: Option<&HandedOver>,
-    ) -> Result<A::Reply, RingKernelError>
-    where
-        A: Handles<M>,
-    {
-        let live = self.handle.live();
-        let alone = live.slab.live() == 0;
-        let mut ticket = live.open(Owner::Asker, self.instance, !alone).await?;
-        live.push(self.instance, ticket.correlation(), message).await?;
-        ticket.sent();
-        if let Some(handed_over) = handed_over {
-            handed_over.note(live, self.instance);
-        }
-        ticket.reply(alone).await
+        Request::ask(self.handle.live(), self.instance, message, Some(timeout))
     }
 
     /// [`ask`](Self::ask) for threads outside any executor: looks for the reply itself for a moment, then sleeps until it is
@@ -229,17 +175,19 @@ impl<A: Actor> ActorRef<A> {
     {
         let live = self.handle.live();
         let Ok(mut ticket) = live.try_open(Owner::Asker, self.instance, false) else {
-            return block_on(self.exchange(message));
+            return block_on(self.ask(message));
         };
-        live.check_open()?;
         if live.try_push(self.instance, ticket.correlation(), &message).is_err() {
-            block_on(live.push(self.instance, ticket.correlation(), message))?;
+            drop(ticket);
+            return block_on(self.ask(message));
         }
         ticket.sent();
-        if let Some(reply) = ticket.spin() {
+        let read = LiveKernel::read_reply::<A::Reply>;
+        if let Some(reply) = ticket.spin(read) {
             return reply;
         }
-        block_on(ticket.reply(false))
+        let mut looking = ticket.wait(false);
+        block_on(poll_fn(|cx| ticket.poll(&mut looking, cx, read)))
     }
 
     /// Sends a message and does not wait for its handler. What the handler answers is dropped; a fault is only counted.
@@ -251,7 +199,7 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handles<M>,
     {
-        Request(Box::pin(self.handle.live().push(self.instance, Correlation::NONE, message)))
+        Request::tell(self.handle.live(), self.instance, message)
     }
 
     /// [`tell`](Self::tell), but never waits: where it cannot send, it gives the message back.

@@ -137,7 +137,7 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
     /// # Errors
     /// As [`ActorRef::ask`].
     pub async fn ask(actor: &ActorRef<A>, message: M) -> Result<R, RingKernelError> {
-        actor.exchange(message).await
+        actor.ask(message).await
     }
 }
 

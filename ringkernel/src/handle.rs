@@ -3,7 +3,7 @@
 use crate::hung::Waiting;
 use crate::lifecycle::{KernelState, Transition};
 use crate::live::LiveKernel;
-use crate::pending::Owner;
+use crate::request::Request;
 use crate::timer::Sleep;
 use crate::{RingKernelError, RingMessage};
 use ringkernel_backends::abi::{ControlSnapshot, TelemetrySnapshot};
@@ -129,10 +129,7 @@ impl KernelHandle {
         live.check_open()?;
         self.check_instance(instance)?;
         self.check_handled::<M>()?;
-        let ticket = live.open(Owner::Inbox, instance, true).await?;
-        live.push(instance, ticket.correlation(), message).await?;
-        ticket.leave_to_inbox();
-        Ok(())
+        Request::send(live, instance, message).await
     }
 
     /// Takes the oldest reply from the inbox; waits for it.

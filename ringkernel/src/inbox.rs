@@ -38,9 +38,9 @@ impl Inbox {
         let key = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let key = *queue.front()?;
-            let stays = live.slab.peek(key, |instance, found, bytes| {
+            let stays = live.slab.peek(key, |instance, found, words| {
                 let fits = found == T::TAG || found == tag::FAULT;
-                (!fits).then(|| live.read_reply::<T>(instance, found, bytes))
+                (!fits).then(|| live.read_reply::<T>(instance, found, words))
             });
             if let Some(Some(mismatch)) = stays {
                 drop(queue);
@@ -51,7 +51,7 @@ impl Inbox {
             queue.pop_front();
             key
         };
-        match live.slab.take(key, None, |instance, tag, bytes| live.read_reply(instance, tag, bytes)) {
+        match live.slab.take(key, None, |instance, tag, words| live.read_reply(instance, tag, words)) {
             Poll::Ready(Ok(reply)) => Some(reply),
             // An entry in the queue is ready, and ours alone once it is out of the queue.
             Poll::Ready(Err(_)) | Poll::Pending => Some(Err(live.ended_error(true))),

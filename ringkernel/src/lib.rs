@@ -97,6 +97,7 @@ pub mod options;
 mod park;
 mod pending;
 pub mod prelude;
+mod request;
 mod requests;
 mod room;
 pub mod runtime;

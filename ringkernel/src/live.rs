@@ -114,11 +114,12 @@ impl LiveKernel {
             LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, tuning, progress };
         let kernel = device.launch(spec).map_err(device_error)?;
         let bridge = if kernel.must_be_polled() { Some(bridge().map_err(device_error)?) } else { None };
+        let reply_words = kernel.ports().first().map_or(0, |port| port.replies.shape().payload_words());
         let live = Arc::new(Self {
             descriptor,
             instances,
             lifecycle: Lifecycle::new(if active { KernelState::Active } else { KernelState::Launched }),
-            slab: Slab::new(),
+            slab: Slab::new(reply_words),
             inbox: Inbox::default(),
             lanes: kernel.ports().iter().map(Lane::new).collect(),
             kernel,

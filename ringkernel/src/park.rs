@@ -1,5 +1,6 @@
 //! Waiting for a future without an executor: the blocking half of `ask_blocking`, and of shutting down on drop.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,21 +24,34 @@ impl Wake for Unpark {
     }
 }
 
+thread_local! {
+    /// What wakes this thread, kept so that blocking again allocates nothing. Absent while it is in use.
+    static SPARE: Cell<Option<(Arc<Unpark>, Waker)>> = const { Cell::new(None) };
+}
+
 /// Runs a future to its end on this thread, which sleeps while there is nothing to do.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
-    let waker = Waker::from(unpark.clone());
+    let spare = SPARE.try_with(Cell::take).ok().flatten();
+    let (unpark, waker) = spare.unwrap_or_else(|| {
+        let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
+        (unpark.clone(), Waker::from(unpark))
+    });
     let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
+    let output = {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                break output;
+            }
+            // A token left by somebody else's unpark ends `park` early; the flag tells.
+            while !unpark.woken.swap(false, Ordering::Acquire) {
+                thread::park();
+            }
         }
-        // A token left by somebody else's unpark ends `park` early; the flag tells.
-        while !unpark.woken.swap(false, Ordering::Acquire) {
-            thread::park();
-        }
-    }
+    };
+    // A wake that is still to come for the future that is done makes the next one be polled once more than it must.
+    let _ = SPARE.try_with(|spare| spare.set(Some((unpark, waker))));
+    output
 }
 
 #[cfg(test)]

@@ -6,15 +6,19 @@ use crate::live::{LiveKernel, wake};
 use crate::pending::{Delivered, Owner, Refused};
 use crate::room::Place;
 use crate::ticket::Ticket;
-use crate::{HandlerFault, RingKernelError, RingMessage};
+use crate::{DecodeError, HandlerFault, RingKernelError, RingMessage};
+use event_listener::EventListener;
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::kernel::Port;
-use std::future::poll_fn;
-use std::sync::atomic::{Ordering, fence};
-use std::task::{Poll, Waker};
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::task::{Context, Poll, Waker};
 
-/// The largest message that is encoded on the stack.
-const ON_STACK: usize = 256;
+/// The largest reply that is decoded on the stack.
+const ON_STACK: usize = 1024;
+/// The largest message that is encoded or decoded without much ado.
+const SMALL: usize = 64;
 
 // Progress: what came back.
 
@@ -147,24 +151,25 @@ impl LiveKernel {
         }
     }
 
-    /// An entry for a request; waits while all are in use.
-    pub(crate) async fn open(
+    /// Tries to have an entry for a request, and again whenever one may have become free.
+    pub(crate) fn poll_open(
         &self,
-        owner: Owner,
-        instance: u32,
-        watched: bool,
-    ) -> Result<Ticket<'_>, RingKernelError> {
+        (owner, instance, watched): (Owner, u32, bool),
+        vacancy: &mut Option<EventListener>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Ticket<'_>, RingKernelError>> {
         loop {
             match self.try_open(owner, instance, watched) {
-                Ok(ticket) => return Ok(ticket),
-                Err(Refused::Closed) => return Err(self.ended_error(false)),
+                Ok(ticket) => return Poll::Ready(Ok(ticket)),
+                Err(Refused::Closed) => return Poll::Ready(Err(self.ended_error(false))),
                 Err(Refused::Exhausted) => {}
             }
-            let vacancy = self.slab.vacancy().listen();
-            match self.try_open(owner, instance, watched) {
-                Ok(ticket) => return Ok(ticket),
-                Err(Refused::Closed) => return Err(self.ended_error(false)),
-                Err(Refused::Exhausted) => vacancy.await,
+            match vacancy {
+                None => *vacancy = Some(self.slab.vacancy().listen()),
+                Some(listener) => match Pin::new(listener).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => *vacancy = None,
+                },
             }
         }
     }
@@ -178,14 +183,12 @@ impl LiveKernel {
         message: &M,
     ) -> Result<(), Full> {
         let size = M::SIZE as usize;
-        if size <= ON_STACK {
-            let mut bytes = [0; ON_STACK];
+        if size <= SMALL {
+            let mut bytes = [0; SMALL];
             message.encode(&mut bytes[..size]);
             self.push_bytes(instance, M::TAG, correlation, &bytes[..size])
         } else {
-            let mut bytes = vec![0; size];
-            message.encode(&mut bytes);
-            self.push_bytes(instance, M::TAG, correlation, &bytes)
+            self.push_bytes(instance, M::TAG, correlation, Encoded::new(message).bytes())
         }
     }
 
@@ -203,27 +206,6 @@ impl LiveKernel {
         lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc: 0 }, bytes)?;
         self.kernel.doorbell(shard);
         Ok(())
-    }
-
-    /// Hands a request over; waits for room. Dropped while it waits, it has handed nothing over.
-    pub(crate) async fn push<M: RingMessage>(
-        &self,
-        instance: u32,
-        correlation: Correlation,
-        message: M,
-    ) -> Result<(), RingKernelError> {
-        let message = {
-            let encoded = Encoded::new(&message);
-            drop(message);
-            encoded
-        };
-        let mut waiting = None;
-        poll_fn(|cx| {
-            self.poll_room(self.shard(instance), &mut waiting, cx.waker(), || {
-                self.push_bytes(instance, M::TAG, correlation, message.bytes()).ok()
-            })
-        })
-        .await
     }
 
     /// Tries to send through a shard's ring, and again whenever there may be room.
@@ -272,32 +254,46 @@ impl LiveKernel {
     }
 
     /// Reads a reply as an `R`.
+    #[inline]
     pub(crate) fn read_reply<R: RingMessage>(
         &self,
         instance: u32,
         reply_tag: u32,
-        bytes: &[u8],
+        words: &[AtomicU32],
     ) -> Result<R, RingKernelError> {
-        let malformed = |error| RingKernelError::MalformedReply { id: self.id(), error };
+        if reply_tag == R::TAG && words.len() == (R::SIZE as usize).div_ceil(4) {
+            let decoded = with_bytes(R::SIZE as usize, words, R::decode);
+            return decoded.map_err(|error| RingKernelError::MalformedReply { id: self.id(), error });
+        }
+        Err(self.read_other::<R>(instance, reply_tag, words))
+    }
+
+    /// What a reply is that is not an `R`.
+    #[cold]
+    fn read_other<R: RingMessage>(
+        &self,
+        instance: u32,
+        reply_tag: u32,
+        words: &[AtomicU32],
+    ) -> RingKernelError {
+        let id = self.id();
+        let word = |at: usize| words.get(at).map(|word| word.load(Ordering::Relaxed));
         if reply_tag == R::TAG {
-            let size = R::SIZE as usize;
-            // The last word may be padding.
-            let exact = bytes.get(..size).filter(|_| bytes.len() - size < 4).unwrap_or(bytes);
-            return R::decode(exact).map_err(malformed);
+            let reason = format_args!("{} words where {} bytes were expected", words.len(), R::SIZE);
+            return RingKernelError::MalformedReply { id, error: DecodeError::new(R::NAME, reason) };
         }
-        if reply_tag == tag::FAULT {
-            let word =
-                |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-            let kind = word(0).and_then(FaultKind::from_code);
-            let (Some(kind), Some(site)) = (kind, word(4)) else {
-                return Err(malformed(crate::DecodeError::new(
-                    "fault",
-                    format_args!("{bytes:?} names no kind"),
-                )));
-            };
-            return Err(HandlerFault::from_words(self.descriptor, instance, kind, site).into());
+        if reply_tag != tag::FAULT {
+            return RingKernelError::UnexpectedReply { expected: R::NAME, got: self.reply_name(reply_tag) };
         }
-        Err(RingKernelError::UnexpectedReply { expected: R::NAME, got: self.reply_name(reply_tag) })
+        match (word(0).and_then(FaultKind::from_code), word(1)) {
+            (Some(kind), Some(site)) => {
+                HandlerFault::from_words(self.descriptor, instance, kind, site).into()
+            }
+            _ => {
+                let reason = format_args!("{:?} names no kind", word(0));
+                RingKernelError::MalformedReply { id, error: DecodeError::new("fault", reason) }
+            }
+        }
     }
 
     fn reply_name(&self, tag: u32) -> String {
@@ -306,6 +302,40 @@ impl LiveKernel {
             None => format!("value of an unknown type (tag {tag:#010x})"),
         }
     }
+}
+
+/// The first `size` bytes of a reply, to be read.
+#[inline]
+fn with_bytes<R>(size: usize, words: &[AtomicU32], read: impl FnOnce(&[u8]) -> R) -> R {
+    // Relaxed: the look that found the reply acquired it.
+    let copy = |bytes: &mut [u8]| {
+        for (four, word) in bytes.chunks_exact_mut(4).zip(words) {
+            four.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+    };
+    // The last word may be padding.
+    let whole = size.next_multiple_of(4);
+    if size <= SMALL {
+        let mut bytes = [0; SMALL];
+        copy(&mut bytes[..whole]);
+        read(&bytes[..size])
+    } else if size <= ON_STACK {
+        let mut bytes = [0; ON_STACK];
+        copy(&mut bytes[..whole]);
+        read(&bytes[..size])
+    } else {
+        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+        bytes.resize(whole.max(bytes.len()), 0);
+        copy(&mut bytes[..whole]);
+        let result = read(&bytes[..size]);
+        let _ = SPARE.try_with(|spare| spare.set(bytes));
+        result
+    }
+}
+
+thread_local! {
+    /// A buffer for replies that are not read on the stack.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What a sender that waits for room holds: its place, and the bridge's attention.

@@ -185,7 +185,15 @@ fn a_device_that_answers_nonsense_is_not_believed() {
         // A reply of the right tag and the wrong length.
         knobs.lie.store(<u32 as crate::RingMessage>::TAG, SeqCst);
         let wrong = account.handle().live();
-        assert!(wrong.read_reply::<u32>(0, <u32 as crate::RingMessage>::TAG, &[0; 16]).is_err());
+        assert!(
+            wrong
+                .read_reply::<u32>(
+                    0,
+                    <u32 as crate::RingMessage>::TAG,
+                    &[const { std::sync::atomic::AtomicU32::new(0) }; 4]
+                )
+                .is_err()
+        );
         assert_eq!(account.pending(), 0);
     });
 }

@@ -15,12 +15,14 @@ impl Wake for Count {
 type Taken = Result<(u32, u32, Vec<u8>), Refused>;
 
 fn take(slab: &Slab, key: Key) -> Poll<Taken> {
-    slab.take(key, None, |instance, tag, bytes| (instance, tag, bytes.to_vec()))
+    slab.take(key, None, |instance, tag, words| {
+        (instance, tag, words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect())
+    })
 }
 
 #[test]
 fn a_reply_reaches_the_request_it_answers_and_frees_its_entry() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let keys: Vec<Key> = (0..1000).map(|i| slab.insert(Owner::Asker, i, false).unwrap()).collect();
     assert_eq!(slab.live(), 1000);
     for (i, key) in keys.iter().enumerate().rev() {
@@ -36,7 +38,7 @@ fn a_reply_reaches_the_request_it_answers_and_frees_its_entry() {
 
 #[test]
 fn a_late_reply_finds_another_generation_and_is_discarded() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let key = slab.insert(Owner::Asker, 0, false).unwrap();
     assert!(!slab.abandon(key, true));
     assert_eq!(slab.live(), 1, "the reply is still to come, so the entry may not be used for another");
@@ -50,7 +52,7 @@ fn a_late_reply_finds_another_generation_and_is_discarded() {
 
 #[test]
 fn a_request_that_was_never_sent_frees_its_entry_at_once() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let key = slab.insert(Owner::Asker, 0, true).unwrap();
     assert!(slab.abandon(key, false));
     assert_eq!(slab.live(), 0);
@@ -60,7 +62,7 @@ fn a_request_that_was_never_sent_frees_its_entry_at_once() {
 
 #[test]
 fn correlations_that_no_request_has_are_unknown() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let key = slab.insert(Owner::Asker, 0, false).unwrap();
     for index in [key.index + 1, 63, 64, MOST - 1, MOST, u32::MAX - 1, u32::MAX] {
         let wild = Correlation { index, generation: key.generation };
@@ -76,7 +78,7 @@ fn correlations_that_no_request_has_are_unknown() {
 
 #[test]
 fn the_last_waker_left_is_the_one_that_is_woken() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::new(Count(AtomicUsize::new(0)))).collect();
     let key = slab.insert(Owner::Asker, 0, false).unwrap();
     for count in &counts {
@@ -93,7 +95,7 @@ fn the_last_waker_left_is_the_one_that_is_woken() {
 
 #[test]
 fn closing_tells_askers_frees_the_rest_and_lets_ready_replies_be_taken() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let asker = slab.insert(Owner::Asker, 0, false).unwrap();
     assert!(slab.take(asker, Some(&Waker::from(count.clone())), |_, _, _| ()).is_pending());
@@ -130,7 +132,7 @@ fn a_waker_whose_drop_owns_the_entry_does_not_lock_up() {
             self.slab.abandon(self.key, true);
         }
     }
-    let slab = Arc::new(Slab::new());
+    let slab = Arc::new(Slab::new(6));
     for replace in [false, true] {
         let key = slab.insert(Owner::Asker, 0, false).unwrap();
         let waker = Waker::from(Arc::new(Holder { slab: slab.clone(), key }));
@@ -148,7 +150,7 @@ fn a_waker_whose_drop_owns_the_entry_does_not_lock_up() {
 
 #[test]
 fn a_slab_that_is_used_up_says_so_and_tells_of_the_next_vacancy() {
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let keys: Vec<Key> = (0..MOST).map(|i| slab.insert(Owner::Inbox, i, false).unwrap()).collect();
     assert_eq!(slab.insert(Owner::Asker, 0, false), Err(Refused::Exhausted));
     let listener = slab.vacancy().listen();
@@ -165,7 +167,7 @@ fn a_slab_that_is_used_up_says_so_and_tells_of_the_next_vacancy() {
 fn many_threads_insert_deliver_take_and_abandon_without_mixing_anything_up() {
     const ASKERS: u32 = 3;
     const EACH: u32 = 20_000;
-    let slab = Slab::new();
+    let slab = Slab::new(6);
     let (send, receive) = mpsc::channel::<(Key, u32)>();
     thread::scope(|s| {
         let slab = &slab;

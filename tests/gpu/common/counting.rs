@@ -147,6 +147,14 @@ macro_rules! counting {
                 }
             }
 
+            impl Counter {
+                /// The same as its handler answers, of a state that was copied out.
+                pub fn counted(&self) -> Counted {
+                    let Self { processed, skipped, repeated, torn, checksum, .. } = *self;
+                    Counted { processed, skipped, repeated, torn, checksum }
+                }
+            }
+
             impl super::Counting for Counter {
                 type Message = Numbered;
                 const BYTES: u32 = 4 * $words;

@@ -1,7 +1,9 @@
 //! A case, what it runs on, and the process it runs in.
 
 use crate::common::arguments::Arguments;
+pub use crate::common::checks::{Random, ensure, text};
 use crate::common::machine;
+use ringkernel::DeviceError;
 use ringkernel::prelude::*;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -53,12 +55,17 @@ impl Ground {
     }
 }
 
-pub fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+/// Whether an error is the device's own word, whichever.
+pub fn is_typed(error: &RingKernelError) -> bool {
+    matches!(error, RingKernelError::Device { .. } | RingKernelError::DeviceLost { .. })
 }
 
-pub fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
+/// Whether an error says that the device had no room, and how it says so.
+pub fn no_room(error: &RingKernelError) -> bool {
+    matches!(
+        error,
+        RingKernelError::Device { error: DeviceError::Capacity { .. } | DeviceError::OutOfMemory { .. }, .. }
+    )
 }
 
 /// Runs it on a thread of its own and waits no longer than that: what hangs is reported, and left behind.
@@ -74,18 +81,6 @@ pub fn within<T: Send + 'static>(
         Ok(value) => Ok((value, begin.elapsed())),
         Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("{what} did not return within {limit:?}")),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(format!("{what} panicked")),
-    }
-}
-
-/// Numbers that look random and are the same in every run.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound.max(1)
     }
 }
 

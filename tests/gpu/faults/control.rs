@@ -1,8 +1,8 @@
 //! Whether control is seen while the rings are full.
 
-use super::actors::{Busy, Worker};
 use super::case::{Ground, Outcome, ensure, text, within};
 use crate::common::machine::quantile;
+use crate::common::worker::{Busy, Worker};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Futures of replies, dropped.
 
-use super::actors::{Echo, Worker};
 use super::case::{Ground, Outcome, Random, ensure, text};
 use crate::common::machine::{eventually, resident_kib};
+use crate::common::worker::{Echo, Worker};
 use ringkernel::prelude::*;
 use std::future::Future;
 use std::pin::pin;

@@ -5,9 +5,9 @@
 //! compute-sanitizer --tool synccheck --error-exitcode 9 faults --child --case ending --backend cuda
 //! ```
 
-use super::actors::{Blob, Echo, Fail, Worker};
 use super::case::{Ground, Outcome, ensure, text};
 use crate::common::machine::eventually;
+use crate::common::worker::{Blob, Echo, Fail, Worker};
 use ringkernel::prelude::*;
 use ringkernel_backends::abi::HasTerminated;
 use std::time::Duration;

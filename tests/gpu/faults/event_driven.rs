@@ -1,10 +1,10 @@
 //! Kernels that return when there is nothing to do, and come back with the next message.
 
-use super::actors::{Echo, Worker};
 use super::case::{Ground, Outcome, Random, ensure, text};
 use crate::common::counting::{Counting, bytes_24::Counter};
 use crate::common::machine::{eventually, quantile};
 use crate::common::sender::{Sender, totals};
+use crate::common::worker::{Echo, Worker};
 use ringkernel::Mode;
 use ringkernel::prelude::*;
 use ringkernel_backends::abi::HasTerminated;

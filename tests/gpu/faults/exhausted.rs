@@ -1,8 +1,8 @@
 //! What there is no room for: kernels, and memory for their rings.
 
-use super::actors::{Echo, Worker, no_room};
-use super::case::{Ground, Outcome, ensure, text};
+use super::case::{Ground, Outcome, ensure, no_room, text};
 use super::hung::latencies;
+use crate::common::worker::{Echo, Worker};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use std::time::Instant;

@@ -1,9 +1,9 @@
 //! Rings that stay full.
 
-use super::actors::{Echo, Worker};
 use super::case::{Ground, Outcome, ensure, text, within};
 use crate::common::counting::{Counting, bytes_24::Counter};
 use crate::common::sender::{Sender, totals};
+use crate::common::worker::{Echo, Worker};
 use ringkernel::prelude::*;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! A handler that never returns.
 
-use super::actors::{Busy, Echo, Forever, Worker};
 use super::case::{Ground, Outcome, ensure, text, within};
 use crate::common::machine::quantile;
+use crate::common::worker::{Busy, Echo, Forever, Worker};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use std::time::{Duration, Instant};

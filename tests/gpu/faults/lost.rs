@@ -1,7 +1,8 @@
 //! A sticky CUDA error: the context is gone, and with it every kernel of the process.
 
-use super::actors::{Echo, Peek, Peeker, Worker, is_typed};
-use super::case::{Ground, Outcome, ensure, process, text, wait};
+use super::case::{Ground, Outcome, ensure, is_typed, process, text, wait};
+use super::peeker::{Peek, Peeker};
+use crate::common::worker::{Echo, Worker};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use std::sync::mpsc;

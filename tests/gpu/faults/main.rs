@@ -9,7 +9,6 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
-mod actors;
 mod case;
 #[path = "../common/mod.rs"]
 #[allow(dead_code)]
@@ -24,6 +23,7 @@ mod full;
 mod hung;
 mod lost;
 mod neighbours;
+mod peeker;
 mod processes;
 mod runtimes;
 
@@ -177,7 +177,7 @@ fn tests() -> ExitCode {
         }
     }
     use ringkernel::Actor;
-    for descriptor in [actors::Worker::DESCRIPTOR, actors::Peeker::DESCRIPTOR] {
+    for descriptor in [common::worker::Worker::DESCRIPTOR, peeker::Peeker::DESCRIPTOR] {
         tests.add(format!("faults::device_code_assembles::{}", descriptor.id), move |machine| {
             Ok(assemble(&machine.ptxas()?, descriptor.id, descriptor.ptx, "sm_75")?)
         });

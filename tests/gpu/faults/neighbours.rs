@@ -3,10 +3,10 @@
 //!
 //! Calls that wait until the device is idle never return beside a resident kernel, whoever makes them; they are printed and not made.
 
-use super::actors::{Echo, Worker};
 use super::case::{Ground, Outcome, ensure, text};
 use super::hung::latencies;
 use crate::common::machine::quantile;
+use crate::common::worker::{Echo, Worker};
 use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 use ringkernel::ActorRef;

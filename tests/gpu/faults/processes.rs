@@ -1,8 +1,8 @@
 //! Processes that end, or double, beside resident kernels.
 
-use super::actors::{Busy, Echo, Worker};
 use super::case::{Ground, Outcome, Random, ensure, process, text, wait, within};
 use super::hung::latencies;
+use crate::common::worker::{Busy, Echo, Worker};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use ringkernel_tests::machine::backend_name;

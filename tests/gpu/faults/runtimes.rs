@@ -1,10 +1,10 @@
 //! Several runtimes in one process, and the end of one.
 
-use super::actors::{Busy, Echo, Worker};
 use super::case::{Ground, Outcome, ensure, text, within};
 use super::hung::latencies;
 use crate::common::counting::{Counting, bytes_24::Counter};
 use crate::common::sender::{Sender, totals};
+use crate::common::worker::{Busy, Echo, Worker};
 use ringkernel::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

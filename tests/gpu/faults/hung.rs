@@ -24,7 +24,7 @@ fn launch(runtime: &RingKernel) -> Result<ActorRef<Worker>, String> {
 }
 
 fn is_hung(result: &Result<u32, RingKernelError>) -> bool {
-    matches!(result, Err(RingKernelError::Timeout { .. }))
+    matches!(result, Err(RingKernelError::KernelHung { .. }))
 }
 
 pub fn a_handler_that_never_returns(ground: &Ground) -> Outcome {

@@ -20,5 +20,7 @@ mod device_tests;
 mod host;
 pub mod kernel;
 mod states;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub mod times;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

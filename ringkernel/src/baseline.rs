@@ -1,11 +1,12 @@
-//! What a resident kernel is compared with: the same work on the first GPU without RingKernel, in the same process and run.
+//! What a kernel is compared with: the same work on the first GPU without RingKernel, in the same process and run.
 //!
-//! All of them run on a GPU of their own accord and end by themselves; each is to be run before kernels are launched that fill the GPU.
+//! `dispatch_with_copies` (feature `wgpu`) is WebGPU's; the others (feature `cuda`) are an NVIDIA GPU's. All of those run on a GPU of their own accord and end by themselves; each is to be run before kernels are launched that fill the GPU.
 //! What they load, they load once, and kernels that are resident go home for that moment and come back.
 //!
 //! ```
 //! use ringkernel::baseline;
 //!
+//! # #[cfg(feature = "cuda")]
 //! match baseline::ping_pong(1000) {
 //!     Ok(times) => println!("64 bytes there and back: p50 {:?}, p99 {:?}", times.quantile(0.5), times.quantile(0.99)),
 //!     Err(error) => println!("{error}"), // no GPU here
@@ -14,10 +15,13 @@
 //!
 //! `cargo run --release --example report` runs all of them beside our own figures.
 
+#[cfg(feature = "cuda")]
 use ringkernel_backends::cuda;
 use ringkernel_backends::kernel::DeviceError;
 
-pub use cuda::{MOST_RINGS, Throughput, Times};
+#[cfg(feature = "cuda")]
+pub use cuda::MOST_RINGS;
+pub use ringkernel_backends::times::{Throughput, Times};
 
 /// Launches an empty kernel and waits for it, `count` times after a warm-up: what a request would cost at least if its kernel were not
 /// resident.
@@ -31,6 +35,7 @@ pub use cuda::{MOST_RINGS, Throughput, Times};
 ///
 /// # Errors
 /// [`DeviceError::Unavailable`] where there is no GPU; others as the driver reports them.
+#[cfg(feature = "cuda")]
 pub fn launch_and_synchronize(count: usize) -> Result<Times, DeviceError> {
     cuda::launch_and_synchronize(0, count)
 }
@@ -46,6 +51,7 @@ pub fn launch_and_synchronize(count: usize) -> Result<Times, DeviceError> {
 ///
 /// # Errors
 /// As [`launch_and_synchronize`].
+#[cfg(feature = "cuda")]
 pub fn graph_launch_and_synchronize(count: usize) -> Result<Times, DeviceError> {
     cuda::graph_launch_and_synchronize(0, count)
 }
@@ -62,6 +68,7 @@ pub fn graph_launch_and_synchronize(count: usize) -> Result<Times, DeviceError> 
 ///
 /// # Errors
 /// As [`launch_and_synchronize`], and [`DeviceError::Driver`] where a result is wrong.
+#[cfg(feature = "cuda")]
 pub fn launch_with_copies(count: usize) -> Result<Times, DeviceError> {
     cuda::launch_with_copies(0, count)
 }
@@ -79,6 +86,7 @@ pub fn launch_with_copies(count: usize) -> Result<Times, DeviceError> {
 /// # Errors
 /// As [`launch_and_synchronize`], [`DeviceError::Deadline`] where an answer does not come, and [`DeviceError::Driver`] where one is
 /// wrong.
+#[cfg(feature = "cuda")]
 pub fn ping_pong(count: usize) -> Result<Times, DeviceError> {
     cuda::ping_pong(0, count)
 }
@@ -94,6 +102,7 @@ pub fn ping_pong(count: usize) -> Result<Times, DeviceError> {
 ///
 /// # Errors
 /// As [`ping_pong`], and [`DeviceError::Capacity`] where there cannot be such rings.
+#[cfg(feature = "cuda")]
 pub fn to_device(rings: u32, per_ring: u32) -> Result<Throughput, DeviceError> {
     cuda::to_device(0, rings, per_ring)
 }
@@ -109,6 +118,7 @@ pub fn to_device(rings: u32, per_ring: u32) -> Result<Throughput, DeviceError> {
 ///
 /// # Errors
 /// As [`to_device`].
+#[cfg(feature = "cuda")]
 pub fn to_host(rings: u32, per_ring: u32) -> Result<Throughput, DeviceError> {
     cuda::to_host(0, rings, per_ring)
 }
@@ -125,6 +135,24 @@ pub fn to_host(rings: u32, per_ring: u32) -> Result<Throughput, DeviceError> {
 ///
 /// # Errors
 /// As [`launch_and_synchronize`], and [`DeviceError::Deadline`] where a handler does not come to its end.
+#[cfg(feature = "cuda")]
 pub fn quiesce(count: usize) -> Result<Times, DeviceError> {
     cuda::quiesce(0, count)
+}
+
+/// Writes 64 bytes, dispatches a shader that adds them to a state on the device, copies 64 bytes back and maps them, as one writes it with
+/// wgpu, on the adapter that [`Backend::Wgpu`](crate::Backend::Wgpu) takes; `count` times after a warm-up. Every result is checked.
+///
+/// ```
+/// match ringkernel::baseline::dispatch_with_copies(10) {
+///     Ok(times) => println!("p50 {:?}, p99 {:?}", times.quantile(0.5), times.quantile(0.99)),
+///     Err(error) => println!("{error}"), // no adapter here
+/// }
+/// ```
+///
+/// # Errors
+/// [`DeviceError::Unavailable`] where there is no adapter, [`DeviceError::Driver`] where a result is wrong; others as wgpu reports them.
+#[cfg(feature = "wgpu")]
+pub fn dispatch_with_copies(count: usize) -> Result<Times, DeviceError> {
+    ringkernel_backends::wgpu::dispatch_with_copies(count)
 }

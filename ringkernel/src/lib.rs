@@ -74,7 +74,7 @@ extern crate self as ringkernel;
 pub mod __private;
 pub mod actor;
 pub mod backend;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub mod baseline;
 mod block;
 mod bridge;

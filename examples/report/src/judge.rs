@@ -26,6 +26,7 @@ const ONE_AT_A_TIME: &[&str] = &[
     "launch_copies",
     "threads_ping_pong",
     "channel_ping_pong",
+    "dispatch_copies",
 ];
 const FROM_DEVICE: &[&str] = &["raw_to_host_4", "channel_send"];
 

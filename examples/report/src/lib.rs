@@ -77,6 +77,8 @@ fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
         Backend::Cpu => (BESIDE_CPU, &[]),
         #[cfg(feature = "cuda")]
         Backend::Cuda => (BESIDE_CUDA, &[("quiesce", gpu::quiesce)]),
+        #[cfg(feature = "wgpu")]
+        Backend::Wgpu => (&[("dispatch_copies", measure::webgpu::dispatch_copies)], &[]),
         _ => (&[], &[]),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Reading order: `runtime.wgsl` (what an invocation does with a run), [`program`](self) (how it is joined to an actor's
 //! handlers), `batch.rs` (the words that go in and come out), `kernel.rs` (the dispatcher), `gpu.rs` (adapters, and turning
-//! what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says). `msl.rs` shows WGSL as
+//! what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says), `baseline.rs` (what we compare ourselves with). `msl.rs` shows WGSL as
 //! Metal would see it.
 //!
 //! What the live blocks say: the device counts messages and errors itself, in a copy of the two blocks' words that comes back
@@ -19,6 +19,7 @@
 //!
 //! Adapters: the fastest kind present is taken; `RINGKERNEL_WGPU_ADAPTER` set to part of an adapter's name overrides that.
 
+mod baseline;
 mod batch;
 mod gpu;
 mod kernel;
@@ -32,6 +33,7 @@ use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec};
 use gpu::Gpu;
 use std::sync::Arc;
 
+pub use baseline::dispatch_with_copies;
 pub use msl::msl_of;
 pub use program::program_text;
 

@@ -2,7 +2,7 @@
 //! why there is none.
 //!
 //! `latency` has one request at a time, `throughput` many messages, `control` what starts and ends kernels, `idle` what they cost when
-//! nothing happens; `threads` has what the CPU's figures stand beside, `gpu` what the GPU's do.
+//! nothing happens; `threads`, `gpu` and `webgpu` have what a backend's figures stand beside.
 
 pub mod control;
 #[cfg(feature = "cuda")]
@@ -11,6 +11,8 @@ pub mod idle;
 pub mod latency;
 pub mod threads;
 pub mod throughput;
+#[cfg(feature = "wgpu")]
+pub mod webgpu;
 
 use crate::Arguments;
 use crate::actors::{Count, Counted, Counter};

@@ -20,6 +20,7 @@ pub use stream::{MOST_RINGS, to_device, to_host};
 use super::driver::{Function, LentStream, Pinned};
 use super::{CudaDevice, Shared};
 use crate::kernel::DeviceError;
+use crate::times::{Throughput, Times};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,42 +28,6 @@ use std::time::{Duration, Instant};
 
 /// How long the device may take for one step of a baseline.
 const STEP: Duration = Duration::from_secs(5);
-
-/// How long something took, again and again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Sorted, shortest first.
-    pub sorted: Vec<Duration>,
-}
-
-impl Times {
-    fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        Self { sorted: times }
-    }
-
-    /// The `q`-quantile, `q` in 0…1; zero of no times.
-    pub fn quantile(&self, q: f64) -> Duration {
-        let last = self.sorted.len().saturating_sub(1);
-        self.sorted.get((last as f64 * q.clamp(0.0, 1.0)).round() as usize).copied().unwrap_or_default()
-    }
-}
-
-/// How long so many messages took together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throughput {
-    /// How many, over all rings.
-    pub messages: u64,
-    /// From the first to the end of the last.
-    pub took: Duration,
-}
-
-impl Throughput {
-    /// Messages in a second.
-    pub fn per_second(&self) -> f64 {
-        self.messages as f64 / self.took.as_secs_f64().max(1e-9)
-    }
-}
 
 /// Sends home whatever is resident on GPU `ordinal`, state kept, and brings it back; `count` times, with a pause between them.
 ///

@@ -47,22 +47,6 @@ fn every_baseline_assembles_for_every_target() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-#[test]
-fn quantiles_are_taken_from_sorted_times() {
-    let times = Times::of([30, 10, 20, 50, 40].map(Duration::from_micros).to_vec());
-    assert_eq!(times.quantile(0.0), Duration::from_micros(10));
-    assert_eq!(times.quantile(0.5), Duration::from_micros(30));
-    assert_eq!(times.quantile(0.99), Duration::from_micros(50));
-    assert_eq!(times.quantile(7.0), Duration::from_micros(50));
-    assert_eq!(Times::default().quantile(0.5), Duration::ZERO);
-}
-
-#[test]
-fn a_throughput_is_messages_by_time() {
-    let throughput = Throughput { messages: 300, took: Duration::from_millis(1500) };
-    assert_eq!(throughput.per_second(), 200.0);
-}
-
 /// On a GPU each baseline runs and checks itself; without one each says so.
 #[test]
 fn every_baseline_runs_where_there_is_a_gpu_and_says_where_there_is_none() {

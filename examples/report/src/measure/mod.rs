@@ -218,6 +218,8 @@ pub async fn rounds(
     let (length, count) =
         if arguments.quick { (Duration::from_millis(5), 3) } else { (Duration::from_millis(150), 7) };
     let mut per_round = 1000.min(most);
+    // The first may have something to compile or to map.
+    round(per_round).await?;
     loop {
         let begin = Instant::now();
         round(per_round).await?;
@@ -279,6 +281,6 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((rounds.messages, rounds.times.len()), (50_000, 3));
-        assert_eq!(seen, [1000, 8000, 50_000, 50_000, 50_000, 50_000]);
+        assert_eq!(seen, [1000, 1000, 8000, 50_000, 50_000, 50_000, 50_000]);
     }
 }

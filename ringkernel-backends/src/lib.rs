@@ -17,6 +17,7 @@ pub mod cpu;
 pub mod cuda;
 #[cfg(test)]
 mod device_tests;
+pub mod fork;
 mod host;
 pub mod kernel;
 mod states;

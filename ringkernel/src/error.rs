@@ -5,6 +5,7 @@ use crate::image::ImageError;
 use crate::lifecycle::{KernelState, Transition};
 use crate::message::DecodeError;
 use ringkernel_backends::abi::FaultKind;
+use ringkernel_backends::fork::{forked, watched_process};
 use ringkernel_backends::kernel::{DeviceError, FaultSite, KernelDescriptor, native_site};
 use std::fmt;
 use std::time::Duration;
@@ -222,6 +223,17 @@ pub enum RingKernelError {
         /// What the device said.
         error: DeviceError,
     },
+    /// This process is a fork of the one that built the runtime. What runs kernels and looks for replies did not come along.
+    #[error(
+        "process {process} is a fork of process {built_in}, which had built a runtime: devices and threads do not come along; start a program \
+         of its own (std::process::Command), or fork before the first runtime is built"
+    )]
+    Forked {
+        /// The process that built a runtime.
+        built_in: u32,
+        /// This one.
+        process: u32,
+    },
     /// The runtime was shut down.
     #[error("this runtime is shut down; build another to launch `{id}`")]
     Shutdown {
@@ -231,6 +243,17 @@ pub enum RingKernelError {
 }
 
 impl RingKernelError {
+    /// An error in a fork of a process that had built a runtime.
+    #[inline]
+    pub(crate) fn check_process() -> Result<(), Self> {
+        if forked() { Err(Self::forked()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn forked() -> Self {
+        Self::Forked { built_in: watched_process(), process: std::process::id() }
+    }
+
     /// What a device said about kernel `id`, in the runtime's terms.
     pub(crate) fn from_device(id: &'static str, error: DeviceError) -> Self {
         match error {

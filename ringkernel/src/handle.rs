@@ -7,6 +7,7 @@ use crate::request::Request;
 use crate::timer::Sleep;
 use crate::{RingKernelError, RingMessage};
 use ringkernel_backends::abi::{ControlSnapshot, TelemetrySnapshot};
+use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::HandlerInfo;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -57,7 +58,10 @@ struct OwnerOf {
 
 impl Drop for OwnerOf {
     fn drop(&mut self) {
-        if self.live.lifecycle.state() != KernelState::Terminated {
+        if RingKernelError::check_process().is_err() {
+            // Nothing of it may be touched in a fork, not even to be given back.
+            std::mem::forget(self.live.clone());
+        } else if self.live.lifecycle.state() != KernelState::Terminated {
             let live = self.live.clone();
             // Not here: it may take until the running handler ends. The registry keeps the kernel until then, so shutting the
             // runtime down waits for it. An error has nobody to go to: the kernel is given up either way.
@@ -142,6 +146,7 @@ impl KernelHandle {
     /// [`Terminated`](RingKernelError::Terminated) or [`DeviceLost`](RingKernelError::DeviceLost) when no reply is left and none
     /// will come.
     pub async fn receive<T: RingMessage>(&self) -> Result<T, RingKernelError> {
+        RingKernelError::check_process()?;
         let live = self.live();
         live.inbox.receive(live).await
     }
@@ -152,6 +157,7 @@ impl KernelHandle {
     /// As `receive`, and [`Timeout`](RingKernelError::Timeout); a reply that comes later can still be received.
     /// [`KernelHung`](RingKernelError::KernelHung) where requests waited all the while and nothing has moved on a shard of theirs.
     pub async fn receive_timeout<T: RingMessage>(&self, timeout: Duration) -> Result<T, RingKernelError> {
+        RingKernelError::check_process()?;
         let waiting = Waiting::begin(self.live());
         match within(timeout, self.receive()).await {
             Some(reply) => reply,
@@ -164,6 +170,7 @@ impl KernelHandle {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn try_receive<T: RingMessage>(&self) -> Result<Option<T>, RingKernelError> {
+        RingKernelError::check_process()?;
         let live = self.live();
         live.check_device();
         let ended = live.has_ended();
@@ -250,6 +257,7 @@ impl KernelHandle {
     }
 
     async fn step(&self, action: Transition) -> Result<(), RingKernelError> {
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         blocking::unblock(move || live.step(action)).await
     }
@@ -258,12 +266,12 @@ impl KernelHandle {
 
     /// The live telemetry buffer, over all shards.
     pub fn telemetry(&self) -> TelemetrySnapshot {
-        self.live().kernel().telemetry()
+        if forked() { TelemetrySnapshot::default() } else { self.live().kernel().telemetry() }
     }
 
     /// The live control block, over all shards.
     pub fn control(&self) -> ControlSnapshot {
-        self.live().kernel().control()
+        if forked() { ControlSnapshot::default() } else { self.live().kernel().control() }
     }
 }
 

@@ -113,6 +113,7 @@ mod timer;
 pub use actor::{Actor, ActorRef, Handles};
 pub use backend::{Backend, BackendReport, PassedOver};
 pub use block::TellManyError;
+pub use bridge::BridgePolicy;
 pub use context::RingContext;
 pub use error::{HandlerFault, RingKernelError, TrySendError};
 pub use handle::KernelHandle;

@@ -13,6 +13,7 @@ use crate::lifecycle::{KernelState, Lifecycle, Transition};
 use crate::options::Checked;
 use crate::pending::Slab;
 use crate::ticket::Patience;
+use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -220,6 +221,9 @@ impl LiveKernel {
 
     /// Why the kernel takes no more requests, for a request that was handed over or was not.
     pub(crate) fn ended_error(&self, may_have_run: bool) -> RingKernelError {
+        if let Err(forked) = RingKernelError::check_process() {
+            return forked;
+        }
         let id = self.id();
         match self.ended.get() {
             Some(Ended::Lost(reason)) => {
@@ -232,7 +236,7 @@ impl LiveKernel {
 
     /// Whether no reply will come any more.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.get().is_some()
+        self.ended.get().is_some() || forked()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::ticket::Ticket;
 use crate::{DecodeError, HandlerFault, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
+use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
 use std::cell::Cell;
 use std::pin::Pin;
@@ -124,6 +125,8 @@ impl LiveKernel {
             // Release pairs with the acquire in `has_work`. The read-modify-write finds 0 for exactly one of those who raise it.
             if self.work.fetch_add(1, Ordering::Release) == 0 {
                 bridge.wake();
+            } else {
+                bridge.nudge();
             }
         }
     }
@@ -136,6 +139,9 @@ impl LiveKernel {
 
     /// An entry for a request, if there is one.
     pub(crate) fn try_open(&self, owner: Owner, instance: u32, watched: bool) -> Result<Ticket<'_>, Refused> {
+        if forked() {
+            return Err(Refused::Closed);
+        }
         let watched = watched && self.bridge.is_some();
         if watched {
             self.raise_work();
@@ -244,7 +250,7 @@ impl LiveKernel {
     /// who wait for it notice.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<(), RingKernelError> {
-        if self.slab.is_closed() { Err(self.ended_error(false)) } else { Ok(()) }
+        if self.slab.is_closed() || forked() { Err(self.ended_error(false)) } else { Ok(()) }
     }
 
     /// How full the request ring of an instance's shard may get.

@@ -2,7 +2,7 @@
 
 use crate::__private::Registration;
 use crate::actor::ActorRef;
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, BridgePolicy};
 use crate::handle::KernelHandle;
 use crate::live::{Launch, LiveKernel, Registry};
 use crate::options::{LaunchOptions, same_actor};
@@ -40,7 +40,7 @@ struct Inner {
     device: Arc<dyn Device>,
     report: BackendReport,
     catalogue: Vec<&'static KernelDescriptor>,
-    deadline: Duration,
+    settings: Settings,
     registry: Arc<Registry>,
     bridge: Mutex<Option<Arc<Bridge>>>,
 }
@@ -50,7 +50,21 @@ struct Inner {
 #[must_use = "call `build().await`"]
 pub struct RingKernelBuilder {
     backend: Backend,
-    deadline: Duration,
+    settings: Settings,
+}
+
+/// What holds for all kernels of a runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How long terminating may take.
+    pub(crate) deadline: Duration,
+    pub(crate) bridge: BridgePolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(10), bridge: BridgePolicy::default() }
+    }
 }
 
 impl RingKernelBuilder {
@@ -62,7 +76,20 @@ impl RingKernelBuilder {
 
     /// How long terminating a kernel may take, 10 seconds unless told. A handler that does not end by then is given up on.
     pub fn terminate_deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.settings.deadline = deadline;
+        self
+    }
+
+    /// How eagerly to look for replies where the device does not tell of them; [`BridgePolicy::Adaptive`] unless told.
+    ///
+    /// ```
+    /// use ringkernel::{BridgePolicy, RingKernel};
+    ///
+    /// let builder = RingKernel::builder().bridge(BridgePolicy::Park);
+    /// # let _ = builder;
+    /// ```
+    pub fn bridge(mut self, policy: BridgePolicy) -> Self {
+        self.settings.bridge = policy;
         self
     }
 
@@ -71,11 +98,14 @@ impl RingKernelBuilder {
     /// # Errors
     /// [`BackendUnavailable`](RingKernelError::BackendUnavailable) says what is missing.
     /// [`DuplicateId`](RingKernelError::DuplicateId) when two actors of the program share an id.
+    /// [`Forked`](RingKernelError::Forked) in a fork of a process that had built a runtime.
     pub async fn build(self) -> Result<RingKernel, RingKernelError> {
+        RingKernelError::check_process()?;
+        ringkernel_backends::fork::watch();
         let catalogue = catalogue(inventory::iter::<Registration>().map(|registration| registration.0))?;
         let kernels = catalogue.clone();
         let (device, report) = blocking::unblock(move || backend::open(self.backend, &kernels)).await?;
-        Ok(RingKernel::on(device, report, catalogue, self.deadline))
+        Ok(RingKernel::on(device, report, catalogue, self.settings))
     }
 }
 
@@ -113,17 +143,17 @@ pub struct KernelInfo {
 impl RingKernel {
     /// Begins building a runtime.
     pub fn builder() -> RingKernelBuilder {
-        RingKernelBuilder { backend: Backend::Auto, deadline: Duration::from_secs(10) }
+        RingKernelBuilder { backend: Backend::Auto, settings: Settings::default() }
     }
 
     pub(crate) fn on(
         device: Arc<dyn Device>,
         report: BackendReport,
         catalogue: Vec<&'static KernelDescriptor>,
-        deadline: Duration,
+        settings: Settings,
     ) -> Self {
         let (registry, bridge) = (Arc::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { device, report, catalogue, deadline, registry, bridge }) }
+        Self { inner: Arc::new(Inner { device, report, catalogue, settings, registry, bridge }) }
     }
 
     /// The backend in use; never [`Backend::Auto`].
@@ -174,9 +204,10 @@ impl RingKernel {
         descriptor: &'static KernelDescriptor,
         options: LaunchOptions,
     ) -> Result<KernelHandle, RingKernelError> {
+        RingKernelError::check_process()?;
         let active = options.auto_activates();
         let options = options.check(descriptor)?;
-        let launch = Launch { descriptor, active, options, deadline: self.inner.deadline };
+        let launch = Launch { descriptor, active, options, deadline: self.inner.settings.deadline };
         let inner = self.inner.clone();
         // A launch whose future is dropped is finished, and what it launched is terminated with its handle.
         blocking::unblock(move || inner.launch(launch)).await
@@ -187,6 +218,7 @@ impl RingKernel {
     /// # Errors
     /// The first kernel that could not be terminated in time; the others are terminated all the same.
     pub async fn shutdown(&self) -> Result<(), RingKernelError> {
+        RingKernelError::check_process()?;
         self.inner.shutdown().await
     }
 }
@@ -223,7 +255,7 @@ impl Inner {
         if let Some(bridge) = &*bridge {
             return Ok(bridge.clone());
         }
-        let started = Bridge::start().map_err(|error| DeviceError::Driver {
+        let started = Bridge::start(self.settings.bridge).map_err(|error| DeviceError::Driver {
             call: "starting the bridge thread",
             reason: error.to_string(),
         })?;
@@ -255,6 +287,11 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if RingKernelError::check_process().is_err() {
+            // Nothing of it may be touched in a fork, not even to be given back.
+            std::mem::forget((self.device.clone(), self.registry.clone()));
+            return;
+        }
         // Blocks until the kernels have ended, or were given up on: a process that exits beside a running kernel, or drops a
         // device under one, is worse than a drop that takes a moment. `shutdown().await` waits without blocking.
         // The result was to be asked for there.

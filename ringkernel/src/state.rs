@@ -77,6 +77,7 @@ impl KernelHandle {
     pub async fn snapshot<S: Actor>(&self, instance: u32) -> Result<S, RingKernelError> {
         self.check_state::<S>()?;
         self.check_instance(instance)?;
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         let bytes = blocking::unblock(move || live.read_states(instance, 1)).await?;
         decode(self.id(), &bytes)
@@ -107,6 +108,7 @@ impl KernelHandle {
     /// As [`snapshot`](Self::snapshot).
     pub async fn snapshot_all<S: Actor>(&self) -> Result<Vec<S>, RingKernelError> {
         self.check_state::<S>()?;
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         blocking::unblock(move || {
             let bytes = live.read_states(0, live.instances)?;
@@ -125,6 +127,7 @@ impl KernelHandle {
     pub async fn restore<S: Actor>(&self, instance: u32, state: S) -> Result<(), RingKernelError> {
         self.check_state::<S>()?;
         self.check_instance(instance)?;
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         let mut bytes = vec![0; S::SIZE as usize];
         state.encode(&mut bytes);
@@ -141,6 +144,7 @@ impl KernelHandle {
         states: impl IntoIterator<Item = S>,
     ) -> Result<(), RingKernelError> {
         self.check_state::<S>()?;
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         let bytes = self.encode_all(states)?;
         blocking::unblock(move || live.write_states(0, live.instances, &bytes)).await
@@ -170,6 +174,7 @@ impl KernelHandle {
     /// # Errors
     /// What the device reports.
     pub async fn image(&self) -> Result<StateImage, RingKernelError> {
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         let states = {
             let live = live.clone();

@@ -83,6 +83,7 @@ impl KernelHandle {
     /// # Errors
     /// As `terminate`, and [`NotDrained`](RingKernelError::NotDrained).
     pub async fn terminate_with(&self, options: TerminateOptions) -> Result<(), RingKernelError> {
+        RingKernelError::check_process()?;
         let live = self.live().clone();
         blocking::unblock(move || live.terminate(options)).await
     }

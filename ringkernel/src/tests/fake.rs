@@ -2,8 +2,9 @@
 
 use crate::RingKernel;
 use crate::backend::{Backend, BackendReport};
+use crate::runtime::Settings;
 use crate::testing::{Account, Bare};
-use crate::{Actor, IdlePolicy};
+use crate::{Actor, BridgePolicy, IdlePolicy};
 use ringkernel_backends::abi::ring::RawMemory;
 use ringkernel_backends::abi::{Consumer, ControlSnapshot, Header, Ring, SlotShape, TelemetrySnapshot, tag};
 use ringkernel_backends::kernel::*;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub(super) struct Knobs {
     /// Whether replies appear without a word.
     pub(super) polled: bool,
+    /// How the runtime looks for them then.
+    pub(super) bridge: BridgePolicy,
     /// Take nothing from the rings.
     pub(super) hold: AtomicBool,
     /// Take nothing from the rings, and show no sign of life: as if a handler did not return.
@@ -31,6 +34,8 @@ pub(super) struct Knobs {
     pub(super) stuck: AtomicBool,
     /// Answer with this tag instead, unless it is 0.
     pub(super) lie: AtomicU32,
+    /// The doorbells that were rung, and how many requests had been pushed by then.
+    pub(super) rung: Mutex<Vec<(usize, u64)>>,
     /// Replies published.
     pub(super) answered: AtomicU64,
     /// Kernels that exist.
@@ -44,8 +49,8 @@ pub(super) fn runtime(knobs: Knobs) -> (RingKernel, Arc<Knobs>) {
     let knobs = Arc::new(knobs);
     let report = BackendReport { chosen: Some((Backend::Cpu, "a fake".into())), passed_over: Vec::new() };
     let catalogue = vec![Account::DESCRIPTOR, Bare::DESCRIPTOR];
-    let deadline = Duration::from_millis(300);
-    (RingKernel::on(Arc::new(FakeDevice(knobs.clone())), report, catalogue, deadline), knobs)
+    let settings = Settings { deadline: Duration::from_millis(300), bridge: knobs.bridge };
+    (RingKernel::on(Arc::new(FakeDevice(knobs.clone())), report, catalogue, settings), knobs)
 }
 
 /// Which devices the same promises are tested on.
@@ -183,6 +188,9 @@ impl Kernel for FakeKernel {
     }
     fn doorbell(&self, shard: usize) {
         assert!(shard < self.state.ports.len());
+        let ring = &self.state.ports[shard].requests;
+        // Sound only with one sender: between a push and its ring nobody else pushes.
+        self.state.knobs.rung.lock().unwrap().push((shard, ring.pushed()));
     }
     fn must_be_polled(&self) -> bool {
         self.state.knobs.polled

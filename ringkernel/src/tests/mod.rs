@@ -1,6 +1,7 @@
 //! The runtime over the CPU device and over a [device made for misbehaving](fake). Actors: [`testing`](crate::testing).
 
 mod batches;
+mod bridge;
 mod draining;
 mod fake;
 mod handles;

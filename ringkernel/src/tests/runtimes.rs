@@ -171,6 +171,56 @@ fn two_runtimes_keep_out_of_each_others_way() {
 }
 
 #[test]
+fn runtimes_are_built_and_dropped_in_turns_and_the_last_works_as_the_first() {
+    smol::block_on(async {
+        let mut before: Option<(RingKernel, ActorRef<Account>)> = None;
+        for round in 0..50i64 {
+            let runtime = cpu().await;
+            let account = account(&runtime, LaunchOptions::default().instances(3)).await;
+            assert_eq!(account.ask(Deposit { cents: round }).await.unwrap().cents, round);
+            // The one before goes while this one is at work.
+            let ask = account.ask(Deposit { cents: 1 });
+            if let Some((old, kernel)) = before.take() {
+                drop(old);
+                assert_eq!(kernel.ask(()).await, Err(RingKernelError::Terminated { id: "account" }));
+            }
+            assert_eq!(ask.await.unwrap().cents, round + 1);
+            before = Some((runtime, account));
+        }
+    });
+}
+
+#[test]
+fn runtimes_are_built_used_and_dropped_on_several_threads_at_once() {
+    let threads: Vec<_> = (0..4i64)
+        .map(|thread| {
+            std::thread::spawn(move || {
+                smol::block_on(async {
+                    for round in 0..25 {
+                        let runtime = cpu().await;
+                        let account = account(&runtime, LaunchOptions::default().instances(5)).await;
+                        let asks = (0..20).map(|i| {
+                            let account = account.at(i % 5).unwrap();
+                            async move { account.ask(Deposit { cents: thread }).await.unwrap().cents }
+                        });
+                        let highest = join_all(asks).await.into_iter().max();
+                        assert_eq!(highest, Some(4 * thread));
+                        match round % 3 {
+                            0 => runtime.shutdown().await.unwrap(),
+                            1 => account.terminate().await.unwrap(),
+                            _ => {}
+                        }
+                        drop(runtime);
+                        assert!(account.ask(()).await.is_err());
+                    }
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
 fn a_launch_whose_future_is_dropped_leaves_no_kernel() {
     let (runtime, knobs) = polled();
     smol::block_on(async {

@@ -33,6 +33,9 @@ struct Shared {
     launched: AtomicU64,
 }
 
+/// What a thread does until it is told to stop.
+type Job = Box<dyn FnOnce(&Shared) -> Result<(), String> + Send>;
+
 impl Shared {
     fn goes_on(&self) -> bool {
         // Relaxed: it only has to be seen some time.
@@ -122,7 +125,7 @@ impl Soak {
         let away = Counted::begin(runtime, &shared, options().instances(8).mode(event_driven), 2, pause)?;
         let worker = launch(runtime, options().instances(32))?;
         let mut others = Vec::new();
-        let mut spawn = |name, run: Box<dyn FnOnce(&Shared) -> Result<(), String> + Send>| {
+        let mut spawn = |name, run: Job| {
             let shared = shared.clone();
             others.push((name, std::thread::spawn(move || run(&shared))));
         };

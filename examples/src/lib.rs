@@ -7,6 +7,7 @@
 //! 5. `backends`: one actor on every backend present, and that they agree.
 //! 6. `request_reply`: how long a request takes, on every backend present.
 //! 7. `inspect`: the device code the compiler made of an actor.
+//! 8. `restore`: states are kept, a kernel is ended in good order, and another goes on where it stopped.
 //!
 //! ```sh
 //! cargo run --release --example quickstart

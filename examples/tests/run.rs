@@ -116,3 +116,21 @@ fn inspect_prints_the_device_code() {
     );
     assert!(!output("inspect", &["wgsl"]).contains("PTX of"));
 }
+
+#[test]
+fn restore_ends_in_good_order_and_goes_on_where_it_stopped() {
+    let said = output("restore", &[]);
+    has(&said, &["ended:     Terminated, then kernel `electricity_meter` is terminated"]);
+    has(
+        &said,
+        &["image:     10000 meters of 16 bytes", "meter 7:   Meter { watt_hours: 6, readings: 3, peak: 3 }"],
+    );
+    has(
+        &said,
+        &[
+            "goes on:   Bill { watt_hours: 106, readings: 4 }",
+            "replaced:  Meter { watt_hours: 0, readings: 0",
+        ],
+    );
+    has(&said, &["damaged:   the state image is damaged", "cut short: the state image has 1000 bytes"]);
+}

@@ -44,7 +44,7 @@ pub struct Text {
 }
 
 #[ring_kernel(id = "writer")]
-#[derive(Default)]
+#[derive(Default, Debug, PartialEq)]
 pub struct Writer {
     letters: [u8; 12],
     length: u8,
@@ -174,6 +174,92 @@ async fn different_types_at_once(runtime: &RingKernel) -> Outcome {
     in_time("terminate", adder.terminate()).await?.map_err(stop)
 }
 
+/// States are replaced and copied out in bulk while the kernel is resident, an image outlives it, and another goes on from there.
+async fn states_in_bulk(runtime: &RingKernel) -> Outcome {
+    const INSTANCES: u32 = 30_001;
+    let text = |i: u32| Writer { letters: [b'a' + (i % 26) as u8; 12], length: i as u8 };
+    let options = LaunchOptions::default().instances(INSTANCES);
+    let writers = in_time("launch", Writer::launch(runtime, options)).await?.map_err(stop)?;
+    let start = Instant::now();
+    in_time("restore_all", writers.restore_all((0..INSTANCES).map(text))).await?.map_err(stop)?;
+    let states = in_time("snapshot_all", writers.snapshot_all::<Writer>()).await?.map_err(stop)?;
+    eprintln!("{INSTANCES} states there and back on {}: {:?}", runtime.backend(), start.elapsed());
+    check(states.len() == INSTANCES as usize, || format!("{} states", states.len()))?;
+    let wrong = (0..INSTANCES).find(|&i| states[i as usize] != text(i));
+    check(wrong.is_none(), || {
+        format!("instance {wrong:?} came back as {:?}", wrong.map(|i| &states[i as usize]))
+    })?;
+    // The handlers see what was written, also where one had run before.
+    for round in 0..2u8 {
+        let last = writers.at(INSTANCES - 1).map_err(stop)?;
+        let expected = text(INSTANCES - 1).length.wrapping_add(round + 1);
+        let written = last.append(Append { letter: b'!' }).await.map_err(stop)?;
+        check(written.length == expected, || format!("round {round} wrote {written:?}"))?;
+    }
+    let last = writers.at(INSTANCES - 1).map_err(stop)?;
+    last.restore(INSTANCES - 1, text(3)).await.map_err(stop)?;
+    let written = last.append(Append { letter: b'!' }).await.map_err(stop)?;
+    check(written.length == 4, || format!("after one restore: {written:?}"))?;
+    check(writers.state() == KernelState::Active, || format!("it is {}", writers.state()))?;
+    in_time("terminate", writers.terminate()).await?.map_err(stop)?;
+    let image = in_time("image", writers.image()).await?.map_err(stop)?;
+    let image = StateImage::from_bytes(&image.to_bytes()).map_err(|error| Stop::Failed(error.to_string()))?;
+    let again = runtime.launch("writer", LaunchOptions::from_image(image)).await.map_err(stop)?;
+    let states = in_time("snapshot_all", again.snapshot_all::<Writer>()).await?.map_err(stop)?;
+    check(states[7] == text(7) && states[INSTANCES as usize - 1].length == 4, || {
+        "the image's states".into()
+    })?;
+    in_time("terminate", again.terminate()).await?.map_err(stop)
+}
+
+/// What was handed over before a kernel is drained has been handled when it ends, and asks have their replies.
+async fn drained(runtime: &RingKernel) -> Outcome {
+    for queue_capacity in [16, 1024] {
+        let options = LaunchOptions::default().instances(50).queue_capacity(queue_capacity);
+        let adders = Adder::launch(runtime, options).await.map_err(stop)?;
+        let tellers: Vec<_> = (0..4)
+            .map(|_| {
+                let adders = adders.clone();
+                smol::spawn(async move {
+                    let mut told = 0;
+                    while adders.at(told % 50)?.tell(Add { by: 1 }).await.is_ok() {
+                        told += 1;
+                    }
+                    Ok::<u32, RingKernelError>(told)
+                })
+            })
+            .collect();
+        let askers: Vec<_> = (0..4)
+            .map(|i| {
+                let adder = adders.at(i);
+                smol::spawn(async move {
+                    let (adder, mut asked) = (adder?, 0);
+                    loop {
+                        match adder.add(Add { by: 1 }).await {
+                            Ok(_) => asked += 1,
+                            Err(RingKernelError::Terminated { .. }) => {
+                                return Ok::<u32, RingKernelError>(asked);
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                })
+            })
+            .collect();
+        smol::Timer::after(Duration::from_millis(30)).await;
+        let drain = TerminateOptions::default().drain().deadline(Duration::from_secs(30));
+        in_time("draining", adders.terminate_with(drain)).await?.map_err(stop)?;
+        let mut sent = 0;
+        for task in tellers.into_iter().chain(askers) {
+            sent += in_time("a sender", task).await?.map_err(stop)?;
+        }
+        let states = adders.snapshot_all::<Adder>().await.map_err(stop)?;
+        let counted: u32 = states.iter().map(|adder| adder.total).sum();
+        check(counted == sent && sent > 0, || format!("{sent} messages were taken and {counted} handled"))?;
+    }
+    Ok(())
+}
+
 /// Launches and terminates in a row. A leak of memory, threads or file handles shows by the thousandth time.
 async fn cycles(runtime: &RingKernel) -> Outcome {
     let cycles = env_or("RINGKERNEL_CYCLES", 25);
@@ -240,6 +326,12 @@ fn main() -> ExitCode {
         });
         tests.add(format!("lifecycle::different_types_are_resident_at_once::{name}"), move |machine| {
             smol::block_on(different_types_at_once(&*runtime(machine)?))
+        });
+        tests.add(format!("lifecycle::states_in_bulk::{name}"), move |machine| {
+            smol::block_on(states_in_bulk(&*runtime(machine)?))
+        });
+        tests.add(format!("lifecycle::drained::{name}"), move |machine| {
+            smol::block_on(drained(&*runtime(machine)?))
         });
         tests.add(format!("lifecycle::launched_and_terminated_many_times::{name}"), move |machine| {
             smol::block_on(cycles(&*runtime(machine)?))

@@ -136,6 +136,19 @@ impl Block {
         self.instances.len()
     }
 
+    /// Every message's number and instance.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.instances.iter().copied().enumerate()
+    }
+
+    /// Those that are not handed over.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (usize, u32)> {
+        let sorted = self.parts.len() > 1;
+        let left = self.parts.iter().flat_map(|&(first, end)| first as usize..end as usize);
+        left.map(move |at| if sorted { self.order[at] as usize } else { at })
+            .map(|number| (number, self.instances[number]))
+    }
+
     /// Hands over what there is room for of a shard's part, through `correlation(number)`. Says how many; `None` where there is
     /// no room at all.
     #[inline]

@@ -206,7 +206,7 @@ impl KernelHandle {
     /// Requests that hold memory on the host: those that wait for a reply, whether or not anybody still wants it, and those
     /// whose reply waits in the inbox. 0 when everything has been answered and received.
     pub fn pending(&self) -> usize {
-        self.live().slab.live()
+        self.live().slab.live() + self.live().flights.outstanding()
     }
 
     // Lifecycle.

@@ -82,6 +82,7 @@ pub mod context;
 mod encoded;
 pub mod error;
 mod expansion;
+mod flight;
 pub mod handle;
 mod hung;
 pub mod image;
@@ -97,6 +98,7 @@ pub mod options;
 mod park;
 mod pending;
 pub mod prelude;
+mod replies;
 mod request;
 mod requests;
 mod room;
@@ -110,7 +112,7 @@ mod tests;
 mod ticket;
 mod timer;
 
-pub use actor::{Actor, ActorRef, Handles};
+pub use actor::{Actor, ActorRef, Handles, Request};
 pub use backend::{Backend, BackendReport, PassedOver};
 pub use block::TellManyError;
 pub use bridge::BridgePolicy;
@@ -121,6 +123,7 @@ pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
+pub use replies::{BlockingReplies, Replies};
 pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, HasTerminated, TelemetryBuffer, TelemetrySnapshot,
 };

@@ -6,6 +6,7 @@
 
 use crate::RingKernelError;
 use crate::bridge::Bridge;
+use crate::flight::Flights;
 use crate::hung::Watchdog;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
@@ -64,6 +65,7 @@ pub(crate) struct LiveKernel {
     pub(crate) instances: u32,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) slab: Slab,
+    pub(crate) flights: Flights,
     pub(crate) inbox: Inbox,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) lanes: Box<[Lane]>,
@@ -121,6 +123,7 @@ impl LiveKernel {
             instances,
             lifecycle: Lifecycle::new(if active { KernelState::Active } else { KernelState::Launched }),
             slab: Slab::new(reply_words),
+            flights: Flights::new(reply_words),
             inbox: Inbox::default(),
             lanes: kernel.ports().iter().map(Lane::new).collect(),
             kernel,
@@ -212,7 +215,7 @@ impl LiveKernel {
         if self.ended.set(why).is_err() {
             return;
         }
-        self.slab.close().into_iter().for_each(wake);
+        self.slab.close().into_iter().chain(self.flights.close()).for_each(wake);
         for lane in &self.lanes {
             lane.room.call(|| usize::MAX);
         }

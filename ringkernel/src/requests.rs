@@ -1,6 +1,7 @@
 //! The request path of a [`LiveKernel`]: what goes out, and what comes back.
 
 use crate::encoded::Encoded;
+use crate::flight::{self, FLIGHTS, Settled};
 use crate::lane::{Lane, Sink};
 use crate::live::{LiveKernel, wake};
 use crate::pending::{Delivered, Owner, Refused};
@@ -26,11 +27,33 @@ const SMALL: usize = 64;
 /// What one drain of a ring delivers.
 struct Delivery<'a> {
     live: &'a LiveKernel,
+    /// The flights that got replies, a bit each, and how many.
+    touched: u64,
+    counts: [u16; FLIGHTS],
+}
+
+impl<'a> Delivery<'a> {
+    #[inline]
+    fn to(live: &'a LiveKernel) -> Self {
+        Self { live, touched: 0, counts: [0; FLIGHTS] }
+    }
 }
 
 impl Sink for Delivery<'_> {
+    #[inline]
     fn deliver(&mut self, header: Header, words: &[u32]) {
         if !header.correlation.is_some() {
+            return;
+        }
+        if let Some((flight, cell)) = flight::named(header.correlation) {
+            let Some(cells) = self.live.flights.cells(flight) else { return };
+            if cells.deliver(cell, header.correlation.generation, header.tag, words) {
+                self.touched |= 1 << flight;
+                self.counts[flight] += 1;
+                if self.counts[flight] == u16::MAX {
+                    self.flush();
+                }
+            }
             return;
         }
         let (delivered, watched) = self.live.slab.deliver(header.correlation, header.tag, words);
@@ -44,7 +67,17 @@ impl Sink for Delivery<'_> {
         }
     }
 
-    fn flush(&mut self) {}
+    #[inline]
+    fn flush(&mut self) {
+        while self.touched != 0 {
+            let flight = self.touched.trailing_zeros() as usize;
+            self.touched &= self.touched - 1;
+            let count = std::mem::take(&mut self.counts[flight]) as usize;
+            if let Some(cells) = self.live.flights.cells(flight) {
+                self.live.settled(cells.settle(count));
+            }
+        }
+    }
 }
 
 impl LiveKernel {
@@ -75,7 +108,7 @@ impl LiveKernel {
         for (lane, port) in self.each_lane() {
             if lane.is_ready(port) {
                 moved = true;
-                lane.drain(port, &mut Delivery { live: self });
+                lane.drain(port, &mut Delivery::to(self));
             }
         }
         // See `Lane::announce_room`.
@@ -108,7 +141,7 @@ impl LiveKernel {
     }
 
     pub(crate) fn drain_all(&self) {
-        self.each_lane().for_each(|(lane, port)| lane.drain(port, &mut Delivery { live: self }));
+        self.each_lane().for_each(|(lane, port)| lane.drain(port, &mut Delivery::to(self)));
     }
 
     /// Drains a shard's ring, if something is there and nobody does.
@@ -116,7 +149,7 @@ impl LiveKernel {
     pub(crate) fn try_drain(&self, shard: usize) {
         let (lane, port) = self.lane(shard);
         if lane.is_ready(port) {
-            lane.try_drain(port, &mut Delivery { live: self });
+            lane.try_drain(port, &mut Delivery::to(self));
         }
     }
 
@@ -133,6 +166,17 @@ impl LiveKernel {
 
     pub(crate) fn lower_work(&self) {
         self.work.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Does what a flight's change asks for.
+    pub(crate) fn settled(&self, settled: Settled) {
+        if settled.unwatched {
+            self.lower_work();
+        }
+        if settled.vacated {
+            self.flights.vacancy().notify(1);
+        }
+        settled.waker.into_iter().for_each(wake);
     }
 
     // Requests.

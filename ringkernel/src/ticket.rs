@@ -22,9 +22,9 @@ const MOST_PATIENT: u32 = 16_000;
 const LEAST_PATIENT: u32 = 4_000;
 const SKIP: u32 = 16;
 /// Looks between two readings of the clock.
-const LOOKS: u32 = 64;
+pub(crate) const LOOKS: u32 = 64;
 /// Looks before another task gets a turn: a fraction of a microsecond.
-const LOOKS_A_POLL: u32 = 16;
+pub(crate) const LOOKS_A_POLL: u32 = 16;
 
 /// Reads a reply: the instance it came from, its tag, its words.
 pub(crate) type Read<R> = fn(&LiveKernel, u32, u32, &[AtomicU32]) -> Result<R, RingKernelError>;
@@ -35,7 +35,7 @@ impl Patience {
         Self { nanos: AtomicU32::new(MOST_PATIENT), skip: AtomicU32::new(0) }
     }
 
-    fn take(&self) -> Option<u32> {
+    pub(crate) fn take(&self) -> Option<u32> {
         match self.skip.load(Ordering::Relaxed) {
             0 => Some(self.nanos.load(Ordering::Relaxed)),
             skip => {
@@ -45,14 +45,14 @@ impl Patience {
         }
     }
 
-    fn paid(&self, nanos: u32) {
+    pub(crate) fn paid(&self, nanos: u32) {
         if nanos == MOST_PATIENT {
             return;
         }
         self.nanos.store((nanos * 2).min(MOST_PATIENT), Ordering::Relaxed);
     }
 
-    fn did_not_pay(&self, nanos: u32) {
+    pub(crate) fn did_not_pay(&self, nanos: u32) {
         if nanos <= LEAST_PATIENT {
             self.skip.store(SKIP, Ordering::Relaxed);
         }

@@ -7,6 +7,7 @@ mod fake;
 mod handles;
 mod hung;
 mod lifecycle;
+mod replies;
 mod requests;
 mod runtimes;
 mod states;

@@ -8,6 +8,9 @@
 //! earlier unpark left. The thread parks only after it read 0 (or an inactive kernel) everywhere; work raised after that read
 //! has left a token. Work that is raised while there is other work finds the thread awake, or *dozing* between two looks and
 //! then wakes it; should it miss that the thread begins to doze, it waits for the next look like the other work does.
+//!
+//! **A lost device is noticed by whoever looks, and told to all.** What waits for a kernel that is not active can only be told that its
+//! device is lost, so for its sake the thread does not park but looks after the device now and then.
 
 use crate::live::LiveKernel;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +46,8 @@ const LINGER: Duration = Duration::from_micros(200);
 const SHORTEST: Duration = Duration::from_micros(50);
 /// The longest pause between rounds.
 const LONGEST: Duration = Duration::from_millis(10);
+/// How often the device is looked after while all that waits, waits for kernels that are not active.
+const WATCH: Duration = Duration::from_millis(100);
 
 pub(crate) struct Bridge {
     policy: BridgePolicy,
@@ -144,6 +149,15 @@ impl Bridge {
         self.wake();
     }
 
+    /// Notices a lost device, which is that of all kernels here.
+    fn check_device(&self, kernel: &LiveKernel) {
+        if let Some(reason) = kernel.check_device() {
+            // Not under the lock: it wakes tasks.
+            let all: Vec<_> = self.kernels().iter().filter_map(Weak::upgrade).collect();
+            all.iter().for_each(|other| other.device_is_lost(reason.clone()));
+        }
+    }
+
     fn run(&self) {
         #[cfg(test)]
         let _ = self.task.set(std::fs::read_link("/proc/thread-self").unwrap_or_default());
@@ -159,12 +173,16 @@ impl Bridge {
                 all.retain(|kernel| kernel.strong_count() > 0);
                 kernels.extend(all.iter().cloned());
             }
-            let (mut work, mut moved) = (false, false);
-            for kernel in kernels.iter().filter_map(Weak::upgrade).filter(|kernel| kernel.has_work()) {
+            let (mut work, mut moved, mut watch) = (false, false, false);
+            for kernel in kernels.iter().filter_map(Weak::upgrade).filter(|kernel| kernel.is_waited_for()) {
+                if !kernel.may_answer() {
+                    watch = true;
+                    continue;
+                }
                 work = true;
                 moved |= kernel.look();
                 if rounds >= SPIN || self.policy == BridgePolicy::Park {
-                    kernel.check_device();
+                    self.check_device(&kernel);
                 }
             }
             rounds = rounds.saturating_add(1);
@@ -181,6 +199,15 @@ impl Bridge {
                     if !self.dozing.swap(false, Ordering::Relaxed) {
                         (rounds, quiet_since) = (0, Instant::now());
                     }
+                }
+                Next::Park if watch => {
+                    self.dozing.store(true, Ordering::Relaxed);
+                    thread::park_timeout(WATCH);
+                    if !self.dozing.swap(false, Ordering::Relaxed) {
+                        (rounds, quiet_since) = (0, Instant::now());
+                    }
+                    let all = kernels.iter().filter_map(Weak::upgrade);
+                    all.filter(|kernel| kernel.is_waited_for()).for_each(|kernel| self.check_device(&kernel));
                 }
                 Next::Park => {
                     thread::park();

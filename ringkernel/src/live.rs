@@ -181,7 +181,7 @@ impl LiveKernel {
             if !active {
                 self.drain_all();
             }
-            // Release pairs with the acquire in `has_work`; a bridge that read the old value finds the token.
+            // Release pairs with the acquire in `may_answer`; a bridge that read the old value finds the token.
             self.active.store(active, Ordering::Release);
             // Relaxed: see `pulse`.
             self.activations.fetch_add(active.into(), Ordering::Relaxed);
@@ -198,16 +198,24 @@ impl LiveKernel {
 
     // The end.
 
-    /// Notices a lost device.
-    pub(crate) fn check_device(&self) {
-        if let Some(error) = self.kernel.failure() {
-            let reason = match error {
-                DeviceError::Lost { reason } => reason,
-                DeviceError::Terminated => return,
-                other => other.to_string(),
-            };
-            self.end(Ended::Lost(reason));
+    /// Notices a lost device: why, where it is lost to all of its kernels.
+    pub(crate) fn check_device(&self) -> Option<String> {
+        match self.kernel.failure()? {
+            DeviceError::Lost { reason } => {
+                self.device_is_lost(reason.clone());
+                Some(reason)
+            }
+            DeviceError::Terminated => None,
+            other => {
+                self.end(Ended::Lost(other.to_string()));
+                None
+            }
         }
+    }
+
+    /// Somebody noticed that the device is lost.
+    pub(crate) fn device_is_lost(&self, reason: String) {
+        self.end(Ended::Lost(reason));
     }
 
     /// Tells everybody who waits that there is nothing to wait for.

@@ -119,8 +119,13 @@ impl LiveKernel {
 
     /// Whether the bridge has something to look for.
     pub(crate) fn has_work(&self) -> bool {
+        self.is_waited_for() && self.may_answer()
+    }
+
+    /// Whether there is a watched request or a waiting sender, be the kernel active or not.
+    pub(crate) fn is_waited_for(&self) -> bool {
         // Acquire pairs with the release in `raise_work`; see the bridge's text for why none is missed.
-        self.work.load(Ordering::Acquire) > 0 && self.may_answer()
+        self.work.load(Ordering::Acquire) > 0
     }
 
     /// Whether the kernel is active, as far as is known without a lock.
@@ -155,7 +160,7 @@ impl LiveKernel {
 
     pub(crate) fn raise_work(&self) {
         if let Some(bridge) = &self.bridge {
-            // Release pairs with the acquire in `has_work`. The read-modify-write finds 0 for exactly one of those who raise it.
+            // Release pairs with the acquire in `is_waited_for`. The read-modify-write finds 0 for exactly one of those who raise it.
             if self.work.fetch_add(1, Ordering::Release) == 0 {
                 bridge.wake();
             } else {

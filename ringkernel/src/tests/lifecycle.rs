@@ -257,6 +257,43 @@ fn a_lost_device_tells_everybody_whether_their_request_may_have_run() {
 }
 
 #[test]
+fn who_waits_for_a_kernel_that_is_not_active_is_told_of_a_lost_device_too() {
+    for active in [true, false] {
+        let (runtime, knobs) = fake::polled();
+        smol::block_on(async {
+            let options = LaunchOptions::default().queue_capacity(1).without_auto_activate();
+            let account = account(&runtime, options).await;
+            if active {
+                // Suspended, it is as little looked at as one that never was active.
+                account.activate().await.unwrap();
+                account.suspend().await.unwrap();
+            }
+            let asked = smol::spawn({
+                let account = account.clone();
+                async move { account.ask(Deposit { cents: 1 }).await.map(drop) }
+            });
+            eventually("sent", || account.pending() == 1);
+            let told = smol::spawn({
+                let account = account.clone();
+                async move { account.tell(Deposit { cents: 1 }).await }
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            *knobs.lost.lock().unwrap() = Some(DeviceError::Lost { reason: "unplugged".into() });
+            let lost = |may_have_run| {
+                Err(RingKernelError::DeviceLost { id: "account", reason: "unplugged".into(), may_have_run })
+            };
+            let both = async { (asked.await, told.await) };
+            let late = async {
+                smol::Timer::after(Duration::from_secs(10)).await;
+                panic!("nobody was told");
+            };
+            assert_eq!(smol::future::or(both, late).await, (lost(true), lost(false)));
+            account.terminate().await.unwrap();
+        });
+    }
+}
+
+#[test]
 fn the_idle_policy_reaches_the_device() {
     smol::block_on(async {
         let runtime = cpu().await;

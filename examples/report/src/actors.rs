@@ -42,6 +42,7 @@ pub struct Grind {
 #[derive(Default, Debug)]
 pub struct Grinder {
     seed: u32,
+    pub count: u32,
 }
 
 #[ring_kernel]
@@ -53,6 +54,7 @@ impl Grinder {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         }
         self.seed = seed;
+        self.count = self.count.wrapping_add(1);
         seed
     }
 }

@@ -1,11 +1,13 @@
 //! The command line.
 
+use ringkernel::BridgePolicy;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-report [--quick] [--backend NAME]... [--only TEXT]... [--shards N] [--capacity N] [--out DIR]
+report [--quick] [--backend NAME]... [--only TEXT]... [--shards N] [--capacity N]
+       [--bridge POLICY] [--out DIR]
 
 Measures RingKernel on every backend present, each figure beside its baseline, and writes report.md, report.json, and
 pictures of the latencies into DIR (target/report unless told).
@@ -15,6 +17,7 @@ pictures of the latencies into DIR (target/report unless told).
   --only TEXT      only figures whose id contains TEXT; may be given more than once
   --shards N       shards of the kernels whose rates are measured; the device's choice unless told
   --capacity N     slots of their rings; 8192 unless told
+  --bridge POLICY  how eagerly the runtime looks for replies: spin, adaptive (unless told), park
   --out DIR        where the files go
   --help           this
 
@@ -30,6 +33,7 @@ pub struct Arguments {
     pub only: Vec<String>,
     pub shards: Option<u32>,
     pub capacity: u32,
+    pub bridge: BridgePolicy,
     pub out: PathBuf,
 }
 
@@ -41,6 +45,7 @@ impl Default for Arguments {
             only: Vec::new(),
             shards: None,
             capacity: 8192,
+            bridge: BridgePolicy::Adaptive,
             out: PathBuf::from("target/report"),
         }
     }
@@ -67,6 +72,14 @@ impl Arguments {
                 }
                 "--shards" => arguments.shards = Some(power_of_two(&word, &value()?)?),
                 "--capacity" => arguments.capacity = power_of_two(&word, &value()?)?,
+                "--bridge" => {
+                    arguments.bridge = match value()?.as_str() {
+                        "spin" => BridgePolicy::Spin,
+                        "adaptive" => BridgePolicy::Adaptive,
+                        "park" => BridgePolicy::Park,
+                        other => return Err(format!("there is no bridge policy {other:?}")),
+                    }
+                }
                 "--only" => arguments.only.push(value()?),
                 "--out" => arguments.out = value()?.into(),
                 "--help" | "-h" => return Ok(None),
@@ -84,6 +97,13 @@ impl Arguments {
     /// Whether the backend is wanted; `name` as on the command line.
     pub fn wants_backend(&self, name: &str) -> bool {
         self.backends.is_empty() || self.backends.iter().any(|wanted| wanted == name)
+    }
+
+    /// What was tuned, or left alone, in words.
+    pub fn settings(&self) -> String {
+        let shards =
+            self.shards.map_or("as many as the device chooses".to_owned(), |shards| shards.to_string());
+        format!("rates with rings of {} slots, shards: {shards}; bridge: {:?}", self.capacity, self.bridge)
     }
 
     /// How many samples to take where `full` are meant, and at least `least`.
@@ -124,6 +144,8 @@ mod tests {
         assert!(all.wants("ask_blocking") && all.wants("graph_launch_sync") && !all.wants("tell"));
         let tuned = parse("--shards 16 --capacity 1024").unwrap().unwrap();
         assert_eq!((tuned.shards, tuned.capacity), (Some(16), 1024));
+        assert_eq!(tuned.settings(), "rates with rings of 1024 slots, shards: 16; bridge: Adaptive");
+        assert_eq!(parse("--bridge park").unwrap().unwrap().bridge, BridgePolicy::Park);
         assert_eq!(all.out, PathBuf::from("/tmp/x"));
         assert_eq!(parse("--quick --help"), Ok(None));
     }

@@ -181,6 +181,8 @@ pub struct Place {
     /// "release" or "debug, figures mean nothing".
     pub build: &'static str,
     pub quick: bool,
+    /// What the command line tuned.
+    pub settings: String,
 }
 
 /// Everything a run found.

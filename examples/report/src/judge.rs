@@ -59,6 +59,8 @@ const TARGETS: &[(&str, Bar)] = &[
     ("tell_many_million", Bar::Share { of: "tell_many", least: 0.7 }),
     ("drain", Bar::Rate(100e6)),
     ("terminate", Bar::Micros { quantile: "p99", most: 10_000.0 }),
+    ("suspend", Bar::Micros { quantile: "p99", most: 1_000.0 }),
+    ("snapshot", Bar::Micros { quantile: "p99", most: 1_000.0 }),
     ("launch", Bar::Micros { quantile: "p99", most: 2_000.0 }),
     ("idle_cpu", Bar::Percent(2.0)),
 ];

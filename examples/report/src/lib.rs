@@ -45,6 +45,8 @@ const FIGURES: &[Step] = &[
     ("tell_many_turn", throughput::tell_many_turn),
     ("tell_many_million", throughput::tell_many_million),
     ("terminate", control::terminate),
+    ("suspend", control::suspend),
+    ("snapshot", control::snapshot),
     ("launch", control::launch),
     ("idle_cpu", idle::idle),
 ];
@@ -85,14 +87,14 @@ fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
 
 /// Measures everything that is asked for and present, prints the table, and writes the files.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let mut report = Report { place: place::here(arguments.quick), ..Default::default() };
+    let mut report = Report { place: place::here(arguments), ..Default::default() };
     let watchdog = Watchdog::start();
     for (backend, name) in BACKENDS {
         if !arguments.wants_backend(name) {
             continue;
         }
         watchdog.watch(format!("opening {backend}"));
-        match smol::block_on(RingKernel::builder().backend(backend).build()) {
+        match smol::block_on(RingKernel::builder().backend(backend).bridge(arguments.bridge).build()) {
             Ok(runtime) => {
                 measure_backend(Bench { runtime, arguments: arguments.clone() }, &mut report, &watchdog)
             }

@@ -1,10 +1,11 @@
 //! Where and when a report is made.
 
+use crate::Arguments;
 use crate::figure::Place;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Here and now.
-pub fn here(quick: bool) -> Place {
+pub fn here(arguments: &Arguments) -> Place {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo")
         .lines()
@@ -26,7 +27,8 @@ pub fn here(quick: bool) -> Place {
         cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
         system: system.trim().to_owned(),
         build: if cfg!(debug_assertions) { "debug build: the figures mean nothing" } else { "release build" },
-        quick,
+        quick: arguments.quick,
+        settings: arguments.settings(),
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_place_names_its_processor_and_its_build() {
-        let place = here(true);
+        let place = here(&Arguments::default());
         assert!(!place.cpu.is_empty() && place.cores > 0 && place.when.ends_with('Z'), "{place:?}");
         assert_eq!(place.build.starts_with("debug"), cfg!(debug_assertions));
     }

@@ -1,18 +1,18 @@
-//! What starts and ends kernels: launch beside others, terminate with full rings.
+//! What starts and ends kernels: launch beside others; terminate, suspend and snapshot with full rings.
 
 use super::{Bench, Expected, Measured, series, start};
 use crate::actors::{Counter, Grind, Grinder};
-use crate::evidence::Unproven;
-use crate::evidence::Watch;
+use crate::evidence::{Unproven, Watch};
 use crate::figure::Evidence;
 use ringkernel::prelude::*;
-use std::time::Instant;
+use ringkernel::{ActorRef, HasTerminated};
+use std::time::{Duration, Instant};
 
 /// Kernels that stay while others are launched.
 pub const RESIDENT: usize = 16;
 
 /// Launches [`RESIDENT`] counters, each with its evidence.
-pub async fn residents(bench: &Bench) -> Result<Vec<ringkernel::ActorRef<Counter>>, RingKernelError> {
+pub async fn residents(bench: &Bench) -> Result<Vec<ActorRef<Counter>>, RingKernelError> {
     let mut residents = Vec::new();
     for _ in 0..RESIDENT {
         residents.push(start::<Counter>(bench, LaunchOptions::default()).await?);
@@ -62,28 +62,65 @@ pub fn launch(bench: &Bench) -> Measured {
     })
 }
 
+/// A kernel of grinders, and its instances, with which its rings are filled.
+struct Mill {
+    kernel: ActorRef<Grinder>,
+    instances: Vec<ActorRef<Grinder>>,
+    /// Messages accepted, of which instance 0's.
+    accepted: u64,
+    first: u32,
+}
+
+impl Mill {
+    async fn start(bench: &Bench) -> Result<Self, RingKernelError> {
+        // More than shards, so that no ring is left out.
+        const INSTANCES: u32 = 16;
+        let options = LaunchOptions::default().instances(INSTANCES).queue_capacity(1024);
+        let kernel = start::<Grinder>(bench, options).await?;
+        let instances = (0..INSTANCES).map(|i| kernel.at(i)).collect::<Result<_, _>>()?;
+        Ok(Self { kernel, instances, accepted: 0, first: 0 })
+    }
+
+    /// Sends until every ring refuses.
+    fn fill(&mut self) -> Result<(), RingKernelError> {
+        // The second time over, only what was taken meanwhile is filled up again.
+        for instance in self.instances.iter().chain(&self.instances) {
+            loop {
+                // Slow enough that the rings fill up while the kernel drains them.
+                match instance.try_tell(Grind { rounds: 500 }) {
+                    Ok(()) => {
+                        self.accepted += 1;
+                        self.first += u32::from(instance.instance() == 0);
+                    }
+                    Err(refused) if matches!(refused.reason, RingKernelError::QueueFull { .. }) => break,
+                    Err(refused) => return Err(refused.reason),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `terminate` of a kernel at work whose request rings are full.
 pub fn terminate(bench: &Bench) -> Measured {
     smol::block_on(async {
-        const INSTANCES: u32 = 16;
         let (mut sent, mut left) = (0u64, 0u64);
         let times = series(&bench.arguments, 1000, async |_| {
-            let options = LaunchOptions::default().instances(INSTANCES).queue_capacity(1024);
-            let grinder = start::<Grinder>(bench, options).await?;
-            let instances = (0..INSTANCES).map(|i| grinder.at(i)).collect::<Result<Vec<_>, _>>()?;
-            let accepted = fill(&instances)?;
+            let mut mill = Mill::start(bench).await?;
+            mill.fill()?;
             let begin = Instant::now();
-            grinder.terminate().await?;
+            mill.kernel.terminate().await?;
             let took = begin.elapsed();
-            let after = grinder.control();
-            if after.has_terminated != ringkernel::HasTerminated::Done {
+            let after = mill.kernel.control();
+            if after.has_terminated != HasTerminated::Done {
                 return Err(Unproven(format!("the control block says {:?}", after.has_terminated)).into());
             }
-            if after.messages_processed > accepted {
-                return Err(Unproven(format!("{} of {accepted} processed", after.messages_processed)).into());
+            if after.messages_processed > mill.accepted {
+                let problem = format!("{} of {} processed", after.messages_processed, mill.accepted);
+                return Err(Unproven(problem).into());
             }
-            sent += accepted;
-            left += accepted - after.messages_processed;
+            sent += mill.accepted;
+            left += mill.accepted - after.messages_processed;
             Ok(took)
         })
         .await?;
@@ -100,19 +137,66 @@ pub fn terminate(bench: &Bench) -> Measured {
     })
 }
 
-/// Sends until every ring refuses; how many were accepted.
-fn fill(instances: &[ringkernel::ActorRef<Grinder>]) -> Result<u64, RingKernelError> {
-    let mut accepted = 0;
-    // The second time over, only what was taken meanwhile is filled up again.
-    for instance in instances.iter().chain(instances) {
-        loop {
-            // Slow enough that the rings fill up while the kernel drains them.
-            match instance.try_tell(Grind { rounds: 500 }) {
-                Ok(()) => accepted += 1,
-                Err(refused) if matches!(refused.reason, RingKernelError::QueueFull { .. }) => break,
-                Err(refused) => return Err(refused.reason),
+/// `suspend` of a kernel at work whose request rings are full: when it returns, no handler runs.
+pub fn suspend(bench: &Bench) -> Measured {
+    smol::block_on(async {
+        let mut mill = Mill::start(bench).await?;
+        let kernel = mill.kernel.clone();
+        let watch = Watch::begin(&kernel);
+        let times = series(&bench.arguments, 500, async |_| {
+            mill.fill()?;
+            let begin = Instant::now();
+            kernel.suspend().await?;
+            let took = begin.elapsed();
+            let (stands, then) = (kernel.control(), Instant::now());
+            while then.elapsed() < Duration::from_micros(200) {
+                std::hint::spin_loop();
             }
+            let moved = kernel.control().messages_processed != stands.messages_processed;
+            if stands.is_active || moved {
+                return Err(Unproven(format!("suspended, and yet {:?}", kernel.control())).into());
+            }
+            kernel.resume().await?;
+            Ok(took)
+        })
+        .await?;
+        let checked = "the counters stood still after each; resumed, nothing was lost";
+        let evidence = watch.end(mill.accepted, 0, checked)?;
+        kernel.terminate().await?;
+        bench.latency("suspend", "`suspend` of a busy kernel with full request rings", &times, evidence)
+    })
+}
+
+/// `snapshot` of one state of a kernel at work whose request rings are full.
+pub fn snapshot(bench: &Bench) -> Measured {
+    smol::block_on(async {
+        let mut mill = Mill::start(bench).await?;
+        let kernel = mill.kernel.clone();
+        let watch = Watch::begin(&kernel);
+        let mut last = 0;
+        let mut taken = 0;
+        let times = series(&bench.arguments, 500, async |_| {
+            mill.fill()?;
+            let begin = Instant::now();
+            let state = kernel.snapshot::<Grinder>(0).await?;
+            let took = begin.elapsed();
+            if state.count < last || state.count > mill.first {
+                let problem = format!("{} after {last}, of {} sent", state.count, mill.first);
+                return Err(Unproven(problem).into());
+            }
+            last = state.count;
+            taken += 1;
+            Ok(took)
+        })
+        .await?;
+        watch.settled(mill.accepted)?;
+        let end = kernel.snapshot::<Grinder>(0).await?.count;
+        if end != mill.first {
+            return Err(Unproven(format!("the state counts {end} messages, {} were sent", mill.first)).into());
         }
-    }
-    Ok(accepted)
+        let checked = "the state's own count, never going back and complete at the end; nothing was lost";
+        let evidence = watch.end(mill.accepted, taken + 1, checked)?;
+        kernel.terminate().await?;
+        bench.latency("snapshot", "`snapshot` of a busy kernel with full request rings", &times, evidence)
+    })
 }

@@ -20,7 +20,7 @@ const COLOURS: [RGBColor; 7] = [
 ];
 
 /// The figures that are not requests.
-const CONTROL: [&str; 3] = ["launch", "terminate", "quiesce"];
+const CONTROL: [&str; 5] = ["launch", "terminate", "suspend", "snapshot", "quiesce"];
 
 /// File names and pictures.
 ///

@@ -20,6 +20,9 @@ pub fn markdown(report: &Report) -> String {
         place.build,
         if place.quick { ", `--quick`: too few samples to quote" } else { "" }
     );
+    if !place.settings.is_empty() {
+        let _ = writeln!(text, "Settings: {}.", place.settings);
+    }
     for absent in &report.absent {
         let _ = writeln!(text, "Without {}: {}.", absent.what, absent.reason.trim_end_matches('.'));
     }

@@ -3,6 +3,7 @@
 use super::case::{Ground, Outcome, Random, ensure, text};
 use crate::common::machine::{eventually, resident_kib};
 use crate::common::worker::{Echo, Worker};
+use futures::StreamExt;
 use ringkernel::prelude::*;
 use std::future::Future;
 use std::pin::pin;
@@ -56,6 +57,9 @@ fn drop_at_random(
     let mut context = Context::from_waker(Waker::noop());
     for n in 0..asks as u32 {
         let to = worker.at(n % 16).map_err(text)?;
+        if n.is_multiple_of(200) {
+            dropped += half_a_stream(&to, &mut random)?;
+        }
         // Never polled, polled now and then, waited for a little, or to the end.
         let polls = random.below(5);
         if polls == 4 {
@@ -85,4 +89,18 @@ fn drop_at_random(
         dropped += 1;
     }
     Ok((dropped, answered))
+}
+
+/// A stream of replies, dropped somewhere.
+fn half_a_stream(to: &ringkernel::ActorRef<Worker>, random: &mut Random) -> Result<u64, String> {
+    let in_flight = 1 + random.below(80) as usize;
+    let mut replies = to.ask_many((0..100).map(|n| Echo { n })).in_flight(in_flight);
+    let taken = random.below(100);
+    for n in 0..taken as u32 {
+        match smol::block_on(replies.next()) {
+            Some(Ok(answer)) => ensure(answer == n + 1, || format!("{n} was answered with {answer}"))?,
+            other => return Err(format!("{n}: {other:?}")),
+        }
+    }
+    Ok(100 - taken)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 const SHARDS: u32 = 2;
 
 pub fn after_so_many_messages(ground: &Ground) -> Outcome {
-    let each = ground.number("--messages", 256, 512)?.next_multiple_of(4);
+    let each = ground.number("--messages", 256, 512)?.next_multiple_of(8);
     let runtime = ground.runtime()?;
     let mut all = 0;
     for (instances, capacity) in [(SHARDS, 1024), (SHARDS * 33, 64)] {
@@ -26,8 +26,8 @@ pub fn after_so_many_messages(ground: &Ground) -> Outcome {
             .stop_after(each);
         let worker =
             smol::block_on(ringkernel::__private::launch::<Worker>(&runtime, options)).map_err(text)?;
-        // Four messages a shard and turn: a tell, an ask, one of several slots, and one that faults.
-        for turn in 0..each as u32 / 4 {
+        // Eight messages a shard and turn: a tell, an ask, one of several slots, one that faults, and four at once.
+        for turn in 0..each as u32 / 8 {
             for shard in 0..SHARDS {
                 let to = worker.at((turn * SHARDS + shard) % instances).map_err(text)?;
                 let blob = Blob { words: std::array::from_fn(|i| i as u32 * 7 + turn) };
@@ -37,6 +37,10 @@ pub fn after_so_many_messages(ground: &Ground) -> Outcome {
                     Ok::<_, RingKernelError>(futures::future::join3(all.0, all.1, all.2).await)
                 })
                 .map_err(text)?;
+                let many = to.ask_many((0..4).map(|n| Echo { n })).blocking();
+                for (n, reply) in (1..).zip(many) {
+                    ensure(reply == Ok(n), || format!("{n} - 1 was answered with {reply:?}"))?;
+                }
                 ensure(echo == Ok(turn + 1), || format!("{turn} was answered with {echo:?}"))?;
                 let expected = blob.words.map(|word| word + 1);
                 ensure(whole.as_ref().is_ok_and(|whole| whole.words == expected), || {
@@ -51,7 +55,7 @@ pub fn after_so_many_messages(ground: &Ground) -> Outcome {
             eventually(Duration::from_secs(30), || worker.control().has_terminated == HasTerminated::Done);
         ensure(ended, || format!("it does not end: {:?}", worker.control()))?;
         let (control, sent) = (worker.control(), each * SHARDS as u64);
-        ensure(control.messages_processed == sent && control.errors_encountered == sent / 4, || {
+        ensure(control.messages_processed == sent && control.errors_encountered == sent / 8, || {
             format!("{control:?}")
         })?;
         smol::block_on(worker.terminate()).map_err(text)?;

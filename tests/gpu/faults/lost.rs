@@ -52,6 +52,14 @@ pub fn a_device_lost_under_everybody(ground: &Ground) -> Outcome {
         }),
         None,
     );
+    let worker = two.clone();
+    spawn(
+        "an ask_many",
+        Box::new(move || {
+            worker.ask_many((0..4).map(|n| Echo { n })).blocking().try_for_each(|n| n.map(drop))
+        }),
+        Some(true),
+    );
     while crowded.try_tell(Echo { n: 0 }).is_ok() {}
     let worker = crowded.clone();
     spawn(
@@ -84,7 +92,7 @@ pub fn a_device_lost_under_everybody(ground: &Ground) -> Outcome {
     };
     lost("the fatal ask", &fatal, Some(true))?;
     let mut last = Duration::ZERO;
-    for _ in 0..6 {
+    for _ in 0..7 {
         let (who, result, ran) =
             told.recv_timeout(Duration::from_secs(10)).map_err(|_| "somebody still waits after 10 s")?;
         lost(who, &result, ran)?;
@@ -107,7 +115,7 @@ pub fn a_device_lost_under_everybody(ground: &Ground) -> Outcome {
     let fresh = wait(process("answers", "cuda", ground.quick, &[])?, Duration::from_secs(20))?;
     ensure(fresh.code == Some(0), || format!("a new process: {}", fresh.lines.join("\n")))?;
     Ok(format!(
-        "the fatal ask was told after {first:?}, the last of six others after {last:?}; the drop took {dropped:?}; a new process \
+        "the fatal ask was told after {first:?}, the last of seven others after {last:?}; the drop took {dropped:?}; a new process \
          answered after {:?}",
         begin.elapsed()
     ))

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// Tells in a row, and asks in a row.
 const TELLS: u32 = 4096;
-const ASKS: u32 = 256;
+const ASKS: u32 = 2048;
 /// One batch in so many is asked.
 const ASKED: u64 = 8;
 

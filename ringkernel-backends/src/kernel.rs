@@ -230,7 +230,7 @@ pub struct Tuning {
     /// Whether it stays while idle.
     pub mode: Mode,
     /// How many shards, each with its own pair of rings and, on CUDA, its own warp: a power of two. The device chooses, and no
-    /// kernel has more shards than instances.
+    /// kernel has more shards than instances. On the CPU any number will do: more shards than threads take turns.
     pub shards: Option<u32>,
     /// The ring position everything starts at; 0 but in tests that want to see counters wrap.
     pub first_position: u64,
@@ -238,7 +238,9 @@ pub struct Tuning {
     pub stop_after: Option<u64>,
 }
 
-/// Called by a device's own threads after they published replies or gave request slots back.
+/// Called by a device's own threads after they published replies or gave request slots back: soon where somebody may wait for
+/// that (a reply is there, or the ring had been full), else when the device gets round to it, at the latest when it has
+/// nothing more to do.
 pub trait Progress: Send + Sync {
     /// Something moved.
     fn progress(&self);
@@ -311,7 +313,8 @@ pub trait Kernel: Send + Sync {
     fn write_state(&self, instance: u32, state: &[u8]) -> Result<(), DeviceError> {
         self.write_states(instance, 1, state)
     }
-    /// A count that moves while a shard is alive: every request it finishes moves it, and on CUDA idle polling does as well. A
+    /// A count that moves while a shard is alive: every request it finishes moves it (on the CPU, every 32nd of a stream of short
+    /// ones, and the last before it is idle), and on CUDA idle polling does as well. A
     /// shard whose count stands still while requests wait in its ring is stuck in a handler.
     fn heartbeat(&self, shard: usize) -> u64 {
         self.ports().get(shard).map_or(0, |port| port.requests.consumed())

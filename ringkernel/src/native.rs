@@ -60,9 +60,17 @@ impl<A: Actor> NativeShard for Shard<A> {
             return fault(FaultKind::Malformed);
         };
         let mut ctx = RingContext::detached(instance);
-        match catch(|| actor.dispatch(&mut ctx, tag, message, reply)) {
-            Ok(Ok((tag, bytes))) => Outcome::Reply { tag, bytes },
-            Ok(Err(kind)) => fault(kind),
+        // Each word of the answer is read as it was written, in the closure, and nothing of it travels through `catch_unwind`: a load
+        // of two words that were stored one by one waits for both stores.
+        let mut outcome = fault(FaultKind::Panic);
+        let caught = catch(|| {
+            outcome = match actor.dispatch(&mut ctx, tag, message, reply) {
+                Ok((tag, bytes)) => Outcome::Reply { tag, bytes },
+                Err(kind) => fault(kind),
+            };
+        });
+        match caught {
+            Ok(()) => outcome,
             Err((kind, site)) => Outcome::Fault { kind, site },
         }
     }
@@ -80,36 +88,34 @@ impl<A: Actor> NativeShard for Shard<A> {
 
 type Note = (FaultKind, FaultSite);
 
-#[derive(Clone, Copy)]
-enum Watch {
-    /// This thread runs no handler.
-    Outside,
-    /// It runs one; the note is about its last panic.
-    Inside(Option<Note>),
-}
-
 thread_local! {
-    static WATCH: Cell<Watch> = const { Cell::new(Watch::Outside) };
+    /// Whether this thread runs a handler. A flag apart from the note, for this one is written twice for every message.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// About the last panic of the handler it runs.
+    static NOTE: Cell<Option<Note>> = const { Cell::new(None) };
 }
 
 /// Runs a handler. State that it changed before it panicked stays changed, as faults do not roll back.
+#[inline]
 fn catch<R>(handler: impl FnOnce() -> R) -> Result<R, Note> {
-    let before = WATCH.replace(Watch::Inside(None));
+    let before = INSIDE.replace(true);
     // A half-changed actor is what the caller of a faulted handler is promised, so unwind safety holds by definition.
     let result = panic::catch_unwind(AssertUnwindSafe(handler));
-    let noted = WATCH.replace(before);
-    result.map_err(|payload| {
-        let note = match noted {
-            Watch::Inside(Some(note)) => note,
-            // Somebody replaced the hook after us, or the panic went around it (`resume_unwind`).
-            _ => (classify(text(&*payload)), FaultSite::None),
-        };
-        // A payload may panic when dropped; that one is leaked rather than let out of here.
-        if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
-        note
-    })
+    INSIDE.set(before);
+    result.map_err(noted)
+}
+
+/// What is known of a panic that was caught.
+#[cold]
+#[inline(never)]
+fn noted(payload: Box<dyn Any + Send>) -> Note {
+    // Where there is none, somebody replaced the hook after us, or the panic went around it (`resume_unwind`).
+    let note = NOTE.take().unwrap_or_else(|| (classify(text(&*payload)), FaultSite::None));
+    // A payload may panic when dropped; that one is leaked rather than let out of here.
+    if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    note
 }
 
 fn install_hook() {
@@ -120,10 +126,9 @@ fn install_hook() {
         return;
     }
     let previous = panic::take_hook();
-    panic::set_hook(Box::new(move |info| match WATCH.get() {
-        Watch::Outside => previous(info),
-        Watch::Inside(_) => WATCH.set(Watch::Inside(Some(note(info)))),
-    }));
+    panic::set_hook(Box::new(
+        move |info| if INSIDE.get() { NOTE.set(Some(note(info))) } else { previous(info) },
+    ));
     *installed = true;
 }
 

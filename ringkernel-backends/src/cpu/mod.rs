@@ -14,6 +14,8 @@ mod model;
 mod pool;
 mod shard;
 #[cfg(test)]
+mod stress;
+#[cfg(test)]
 mod tests;
 
 use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec};

@@ -89,21 +89,29 @@ pub struct Rate {
     pub slowest: f64,
     pub fastest: f64,
     pub rounds: usize,
+    /// Messages of a round, on average.
     pub per_round: u64,
 }
 
 impl Rate {
     /// `None` of no rounds at all.
     pub fn of(per_round: u64, rounds: &[Duration]) -> Option<Self> {
+        let rounds: Vec<_> = rounds.iter().map(|round| (per_round, *round)).collect();
+        Self::of_each(&rounds)
+    }
+
+    /// Of rounds of different lengths. `None` of no rounds at all.
+    pub fn of_each(rounds: &[(u64, Duration)]) -> Option<Self> {
         let mut rates: Vec<f64> =
-            rounds.iter().map(|round| per_round as f64 / round.as_secs_f64().max(1e-9)).collect();
+            rounds.iter().map(|(count, took)| *count as f64 / took.as_secs_f64().max(1e-9)).collect();
         rates.sort_by(f64::total_cmp);
+        let messages: u64 = rounds.iter().map(|(count, _)| count).sum();
         Some(Self {
             per_second: *rates.get(rates.len() / 2)?,
             slowest: *rates.first()?,
             fastest: *rates.last()?,
             rounds: rates.len(),
-            per_round,
+            per_round: messages / (rates.len() as u64).max(1),
         })
     }
 }

@@ -22,7 +22,7 @@ pub use arguments::{Arguments, HELP};
 use figure::{Absent, Report, Withheld};
 #[cfg(feature = "cuda")]
 use measure::gpu;
-use measure::{Bench, Measured, control, idle, latency, threads, throughput};
+use measure::{Bench, Measured, control, idle, latency, replies, threads, throughput};
 use ringkernel::{Backend, RingKernel};
 use std::process::ExitCode;
 use watchdog::Watchdog;
@@ -38,6 +38,9 @@ type Step = (&'static str, fn(&Bench) -> Measured);
 const FIGURES: &[Step] = &[
     ("ask_blocking", latency::ask_blocking),
     ("ask", latency::ask),
+    ("ask_many", replies::ask_many),
+    ("ask_many_turn", replies::ask_many_turn),
+    ("ask_many_blocking", replies::ask_many_blocking),
     ("tell", throughput::tell),
     ("tell_blocking", throughput::tell_blocking),
     ("try_tell", throughput::try_tell),
@@ -78,7 +81,7 @@ fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
     match backend {
         Backend::Cpu => (BESIDE_CPU, &[]),
         #[cfg(feature = "cuda")]
-        Backend::Cuda => (BESIDE_CUDA, &[("quiesce", gpu::quiesce)]),
+        Backend::Cuda => (BESIDE_CUDA, &[("drain", replies::drain), ("quiesce", gpu::quiesce)]),
         #[cfg(feature = "wgpu")]
         Backend::Wgpu => (&[("dispatch_copies", measure::webgpu::dispatch_copies)], &[]),
         _ => (&[], &[]),

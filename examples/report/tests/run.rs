@@ -39,6 +39,10 @@ fn a_quick_report_has_every_figure_of_the_cpu_with_its_evidence_and_writes_its_f
     for id in [
         "ask_blocking",
         "ask",
+        "ask_many",
+        "tell_many_million",
+        "suspend",
+        "snapshot",
         "tell",
         "try_tell",
         "terminate",

@@ -1,6 +1,6 @@
 //! What starts and ends kernels: launch beside others; terminate, suspend and snapshot with full rings.
 
-use super::{Bench, Expected, Measured, series, start};
+use super::{Bench, Expected, Measured, series, series_within, start};
 use crate::actors::{Counter, Grind, Grinder};
 use crate::evidence::{Unproven, Watch};
 use crate::figure::Evidence;
@@ -105,7 +105,8 @@ impl Mill {
 pub fn terminate(bench: &Bench) -> Measured {
     smol::block_on(async {
         let (mut sent, mut left) = (0u64, 0u64);
-        let times = series(&bench.arguments, 1000, async |_| {
+        let budget = bench.arguments.budget() * 3;
+        let times = series_within(&bench.arguments, 1000, budget, async |_| {
             let mut mill = Mill::start(bench).await?;
             mill.fill()?;
             let begin = Instant::now();

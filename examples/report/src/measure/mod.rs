@@ -1,7 +1,7 @@
 //! The measurements: each launches what it needs, measures, asks the device for its counters, and gives a [`Figure`] or the reason
 //! why there is none.
 //!
-//! `latency` has one request at a time, `throughput` many messages, `control` what starts and ends kernels, `idle` what they cost when
+//! `latency` has one request at a time, `throughput` many messages, `replies` many requests, `control` what starts and ends kernels, `idle` what they cost when
 //! nothing happens; `threads`, `gpu` and `webgpu` have what a backend's figures stand beside.
 
 pub mod control;
@@ -9,6 +9,7 @@ pub mod control;
 pub mod gpu;
 pub mod idle;
 pub mod latency;
+pub mod replies;
 pub mod threads;
 pub mod throughput;
 #[cfg(feature = "wgpu")]
@@ -186,9 +187,22 @@ pub async fn start<A: ringkernel::Actor>(
 pub async fn series(
     arguments: &Arguments,
     full: u64,
+    once: impl AsyncFnMut(u32) -> Result<Duration, Box<dyn Error>>,
+) -> Result<Vec<Duration>, Box<dyn Error>> {
+    series_within(arguments, full, arguments.budget(), once).await
+}
+
+/// [`series`] with a time of its own, for what takes long to set up.
+///
+/// # Errors
+/// Those of `once`.
+pub async fn series_within(
+    arguments: &Arguments,
+    full: u64,
+    budget: Duration,
     mut once: impl AsyncFnMut(u32) -> Result<Duration, Box<dyn Error>>,
 ) -> Result<Vec<Duration>, Box<dyn Error>> {
-    let (wanted, budget) = (arguments.samples(full, 50), arguments.budget());
+    let wanted = arguments.samples(full, 50);
     let mut number = 0;
     let begin = Instant::now();
     while u64::from(number) < wanted / 10 && begin.elapsed() < budget / 10 {

@@ -63,6 +63,7 @@
 //! For readers of the source: `message` and `actor` (what the macros implement), `native` (handlers as native code), then the
 //! request path from the outside in: `actor`/`handle`, `live` (a launched kernel), `ticket` and `pending` (who waits for which
 //! reply), `lane` (the rings of a shard), `bridge` (looking for the replies of devices that say nothing).
+//! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return).
 
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,15 @@
 //!
 //! Messages sent to a launched or deactivated kernel wait for it; messages sent to a terminated one fail. Steps are taken one at
 //! a time: a second one waits until the first has been taken by the device, and then sees the state it led to.
+//!
+//! Terminating [fails what waits, or drains it first](crate::TerminateOptions). A kernel that is being drained is active, and refuses
+//! what is sent as a terminated one does. The other steps wait for the end of that; terminating again cuts it short.
+//!
+//! A kernel whose device is lost, or that was found to [hang](crate::RingKernelError::KernelHung), keeps the state it had and answers
+//! nothing. It is terminated like any other, which waits for its device no longer than the deadline.
+//!
+//! States of instances are read and replaced between steps ([`snapshot_all`](crate::KernelHandle::snapshot_all),
+//! [`restore`](crate::KernelHandle::restore), [`image`](crate::KernelHandle::image)): an active kernel stops for that long and goes on.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -139,8 +139,8 @@ impl LaunchOptions {
     /// Into how many shards the instances are divided, each with its own pair of rings (and, on CUDA, its own warp): a power of
     /// two, at most [`MAX_SHARDS`]. Instance `i` belongs to shard `i % shards`. Unless told, the device chooses.
     ///
-    /// No kernel has more shards than instances: asked for more, it has as many as the largest power of two that fits. Devices
-    /// that gain nothing by shards take fewer (WebGPU has one, the CPU no more than threads).
+    /// No kernel has more shards than instances: asked for more, it has as many as the largest power of two that fits. WebGPU has
+    /// one shard, whatever is asked for.
     pub fn shards(mut self, shards: u32) -> Self {
         self.tuning.shards = Some(shards);
         self

@@ -178,8 +178,13 @@ pub struct Ring<M = RawMemory, C = AtomicU64> {
     capacity: u64,
     shape: SlotShape,
     start: u64,
+    /// How many positions had been reserved when the ring was closed, or [`OPEN`].
+    closed: AtomicU64,
     producers: Producers<C>,
 }
+
+/// No ring has been closed after so many.
+const OPEN: u64 = u64::MAX;
 
 impl<M: RingMemory, C: Cursor> Ring<M, C> {
     /// A ring over `memory` whose first position is `start` (0 unless a test wants to see counters wrap).
@@ -191,7 +196,8 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     pub fn new(memory: M, capacity: u32, shape: SlotShape, start: u64) -> Self {
         assert!(capacity.is_power_of_two(), "a ring's capacity is a power of two, not {capacity}");
         let producers = Producers { tail: C::new(start), seen: C::new(start) };
-        let ring = Self { memory, capacity: capacity as u64, shape, start, producers };
+        let (capacity, closed) = (capacity as u64, AtomicU64::new(OPEN));
+        let ring = Self { memory, capacity, shape, start, closed, producers };
         for position in (0..ring.capacity).map(|i| start.wrapping_add(i)) {
             // The sequence of the lap before: nobody waits for it.
             let stale = slot::sequence(position.wrapping_sub(ring.capacity)) as u64;
@@ -223,7 +229,11 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
 
     /// Positions reserved by host producers so far (counted from the ring's start).
     pub fn pushed(&self) -> u64 {
-        self.producers.tail.load(Ordering::Relaxed).wrapping_sub(self.start)
+        // Relaxed: figures.
+        match self.closed.load(Ordering::Relaxed) {
+            OPEN => self.producers.tail.load(Ordering::Relaxed).wrapping_sub(self.start),
+            last => last,
+        }
     }
 
     /// Positions the consumer has given back so far (counted from the ring's start).
@@ -235,8 +245,8 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     /// Slots reserved and not yet given back by the consumer, as far as is known now.
     pub fn len(&self) -> u64 {
         // Head first: it only grows towards tail, so the difference is never negative.
-        let head = self.memory.load_head(Ordering::Relaxed);
-        self.producers.tail.load(Ordering::Relaxed).wrapping_sub(head).min(self.capacity)
+        let consumed = self.consumed();
+        self.pushed().wrapping_sub(consumed).min(self.capacity)
     }
 
     /// Whether every position handed out has been given back.
@@ -323,7 +333,7 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     }
 
     /// Takes no more messages: reserves the room of a whole ring, which nobody will fill. What was reserved before is published and
-    /// consumed as ever; returns how many positions that were, counted as [`consumed`](Self::consumed) does.
+    /// consumed as ever; returns how many positions that were, counted as [`consumed`](Self::consumed) does. To be called once.
     pub fn close(&self) -> u64 {
         let tail = &self.producers.tail;
         // Relaxed: as for any reservation; no slot is written on the strength of it.
@@ -331,7 +341,9 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         while let Err(now) = tail.advance(last, last.wrapping_add(self.capacity)) {
             last = now;
         }
-        last.wrapping_sub(self.start)
+        let last = last.wrapping_sub(self.start);
+        self.closed.store(last, Ordering::Relaxed);
+        last
     }
 
     /// Writes a slot, which publishes it. The payload fits: the callers have checked that.
@@ -644,6 +656,7 @@ mod tests {
                 ring.try_push(header(i), &[]).unwrap();
             }
             assert_eq!(ring.close(), 3);
+            assert_eq!((ring.pushed(), ring.len()), (3, 3));
             assert_eq!(ring.try_push(header(3), &[]), Err(Full));
             for i in 0..3 {
                 assert_eq!(consumer.pop(&ring, &mut [0; 6]).map(|header| header.instance), Some(i));
@@ -651,7 +664,7 @@ mod tests {
                 assert_eq!(ring.try_push(header(3), &[]), Err(Full));
             }
             assert!(ring.reserve(2).is_err() && consumer.pop(&ring, &mut [0; 6]).is_none());
-            assert_eq!(ring.consumed(), 3);
+            assert_eq!((ring.pushed(), ring.consumed(), ring.len()), (3, 3, 0));
         }
     }
 

@@ -6,7 +6,8 @@ use crate::{KernelState, RingKernelError};
 use futures::poll;
 use std::pin::pin;
 
-const AFTER: Duration = Duration::from_millis(60);
+/// Long enough for a busy machine to run the fake device's thread meanwhile.
+const AFTER: Duration = Duration::from_millis(150);
 
 fn hung(instance: u32, after: Duration) -> RingKernelError {
     RingKernelError::KernelHung { id: "account", instance, after }
@@ -103,16 +104,16 @@ fn a_kernel_that_idles_that_is_deactivated_or_that_is_slow_is_not_taken_for_hung
         smol::block_on(async {
             let options = LaunchOptions::default().hung_after(AFTER);
             let account = account(&runtime, options).await;
-            smol::Timer::after(3 * AFTER).await;
+            smol::Timer::after(2 * AFTER).await;
             assert_eq!(account.ask(()).await, Ok(0));
             account.send(()).await.unwrap();
             eventually("answered", || knobs.answered.load(SeqCst) == 2);
             // A reply waits to be received, which is nobody's fault.
-            smol::Timer::after(3 * AFTER).await;
+            smol::Timer::after(2 * AFTER).await;
             account.deactivate().await.unwrap();
             let mut ask = pin!(account.ask(Deposit { cents: 1 }));
             assert!(poll!(&mut ask).is_pending());
-            smol::Timer::after(3 * AFTER).await;
+            smol::Timer::after(2 * AFTER).await;
             account.activate().await.unwrap();
             assert_eq!(ask.await.unwrap().cents, 1);
             assert_eq!(account.receive::<u32>().await, Ok(0));

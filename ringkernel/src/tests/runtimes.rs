@@ -271,6 +271,11 @@ fn futures_can_travel_between_threads() {
     check(account.receive::<u32>());
     check(account.terminate());
     check(account.snapshot::<Account>(0));
+    check(account.snapshot_all::<Account>());
+    check(account.restore(0, Account::default()));
+    check(account.restore_all(vec![Account::default()]));
+    check(account.image());
+    check(account.terminate_with(crate::TerminateOptions::default().drain()));
     check(runtime.launch("account", LaunchOptions::default()));
     check(runtime.shutdown());
 }

@@ -187,6 +187,31 @@ fn two_producers_never_share_a_slot_nor_overwrite_one_that_is_being_read() {
     });
 }
 
+#[test]
+fn a_ring_that_is_closed_while_producers_push_gives_out_exactly_what_they_were_told_it_took() {
+    model(|| {
+        let ring = ring(2, u64::MAX - 1);
+        let producers: Vec<_> = (0..2)
+            .map(|sender| {
+                let ring = ring.clone();
+                thread::spawn(move || {
+                    let taken = |number: &u64| {
+                        let (header, payload) = message(sender, *number);
+                        ring.try_push(header, &payload).is_ok()
+                    };
+                    (0..2).take_while(taken).count()
+                })
+            })
+            .collect();
+        let taken = ring.close();
+        drain(&ring, taken as usize, 2);
+        let told: usize = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
+        assert_eq!((told as u64, ring.pushed(), ring.len()), (taken, taken, 0));
+        let (header, payload) = message(0, 9);
+        assert!(ring.try_push(header, &payload).is_err());
+    });
+}
+
 /// Pushes the numbers in batches as large as there is room for.
 fn push_batches(ring: &Modelled, sender: u32, numbers: std::ops::Range<u64>) {
     let mut number = numbers.start;

@@ -8,6 +8,12 @@ use std::marker::PhantomData;
 pub struct Sender<A: Counting> {
     id: u32,
     instances: u32,
+    /// From one instance to the next: neighbours in time are neighbours in a warp or not, depending on the sender.
+    stride: u32,
+    /// The next one, how many of this round there were, and which round it is.
+    instance: u32,
+    turn: u32,
+    round: u32,
     /// Messages so far.
     pub sent: u64,
     /// What the instances must sum up to for them.
@@ -20,18 +26,26 @@ pub struct Sender<A: Counting> {
 impl<A: Counting> Sender<A> {
     /// Sender `id` (below [`SENDERS`](super::counting::SENDERS)) to that many instances.
     pub fn new(id: u32, instances: u32) -> Self {
-        Self { id, instances, sent: 0, checksum: 0, wrong_replies: 0, actor: PhantomData }
+        // Primes: one that does not divide the number of instances comes by all of them.
+        let stride = [1, 3, 5, 7, 11, 13, 17, 19][id as usize % 8];
+        let stride = if instances.is_multiple_of(stride) { 1 } else { stride } % instances;
+        let (instance, turn, round, sent) = (0, 0, 0, 0);
+        let (checksum, wrong_replies, actor) = (0, 0, PhantomData);
+        Self { id, instances, stride, instance, turn, round, sent, checksum, wrong_replies, actor }
     }
 
     /// Where the next message goes, and its first word.
     fn next(&mut self) -> (u32, u32) {
-        let instances = self.instances as u64;
-        // Neighbours in time are neighbours in a warp or not, depending on the sender.
-        let stride = [1, 3, 5, 7, 11, 13, 17, 19][self.id as usize % 8];
-        let (round, turn) = (self.sent / instances, self.sent % instances);
-        let stride = if instances.is_multiple_of(stride) { 1 } else { stride };
-        let instance = (turn * stride % instances) as u32;
-        let first = first_word(self.id, (round & NUMBERS as u64) as u32);
+        let (instance, first) = (self.instance, first_word(self.id, self.round));
+        self.instance += self.stride;
+        if self.instance >= self.instances {
+            self.instance -= self.instances;
+        }
+        self.turn += 1;
+        if self.turn == self.instances {
+            // Numbers wrap at 29 bits.
+            (self.turn, self.instance, self.round) = (0, 0, self.round.wrapping_add(1) & NUMBERS);
+        }
         self.sent += 1;
         self.checksum = self.checksum.wrapping_add(derived(first, 1000));
         (instance, first)

@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
         run: event_driven::sends_at_the_moment_of_return,
     },
     Case { name: "neighbours", backends: CUDA, deadline: 120, run: neighbours::another_user_of_the_gpu },
-    Case { name: "ending", backends: CUDA, deadline: 120, run: ending::after_so_many_messages },
+    Case { name: "ending", backends: EVERYWHERE, deadline: 120, run: ending::after_so_many_messages },
 ];
 
 /// Processes that other cases start.

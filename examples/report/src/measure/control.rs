@@ -15,7 +15,8 @@ pub const RESIDENT: usize = 16;
 pub async fn residents(bench: &Bench) -> Result<Vec<ActorRef<Counter>>, RingKernelError> {
     let mut residents = Vec::new();
     for _ in 0..RESIDENT {
-        residents.push(start::<Counter>(bench, LaunchOptions::default()).await?);
+        let options = LaunchOptions::default().mode(Mode::Persistent);
+        residents.push(start::<Counter>(bench, options).await?);
     }
     Ok(residents)
 }

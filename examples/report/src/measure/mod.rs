@@ -75,15 +75,12 @@ impl Bench {
 
     /// How to launch for the lowest latency.
     pub fn for_latency(&self) -> LaunchOptions {
-        LaunchOptions::default().idle(IdlePolicy::Spin)
+        LaunchOptions::default().mode(Mode::Persistent).idle(IdlePolicy::Spin)
     }
 
     /// How to launch for the highest rate.
     pub fn for_rate(&self, instances: u32) -> LaunchOptions {
-        let options = LaunchOptions::default()
-            .idle(IdlePolicy::Spin)
-            .instances(instances)
-            .queue_capacity(self.arguments.capacity);
+        let options = self.for_latency().instances(instances).queue_capacity(self.arguments.capacity);
         match self.arguments.shards {
             Some(shards) => options.shards(shards),
             None => options,

@@ -3,7 +3,7 @@
 #![cfg(feature = "cuda")]
 
 use ringkernel_backends::abi::slot::Correlation;
-use ringkernel_backends::abi::{FaultKind, Header, ring::Consumer, tag};
+use ringkernel_backends::abi::{FaultKind, HasTerminated, Header, ring::Consumer, tag};
 use ringkernel_backends::cuda::CudaDevice;
 use ringkernel_backends::kernel::*;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -80,6 +80,17 @@ impl Running {
         capacity: u32,
         active: bool,
     ) -> Self {
+        Self::tuned(device, descriptor, instances, capacity, active, Tuning::default())
+    }
+
+    fn tuned(
+        device: &CudaDevice,
+        descriptor: &'static KernelDescriptor,
+        instances: u32,
+        capacity: u32,
+        active: bool,
+        tuning: Tuning,
+    ) -> Self {
         let kernel = device
             .launch(LaunchSpec {
                 descriptor,
@@ -93,7 +104,7 @@ impl Running {
                     }
                 }),
                 idle: IdlePolicy::Backoff,
-                tuning: Default::default(),
+                tuning,
                 progress: Arc::new(Quiet),
             })
             .unwrap();
@@ -375,6 +386,120 @@ fn terminate_is_quick_while_the_rings_are_full() {
     }
     println!("terminate with full rings: worst of 50 {worst:?}");
     assert!(worst < Duration::from_millis(100));
+}
+
+#[test]
+fn an_event_driven_kernel_leaves_when_idle_comes_back_for_a_message_and_keeps_its_state() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = device("an_event_driven_kernel…", &[&ACCOUNT]) else { return };
+    let mode = Mode::EventDriven { idle_after: Duration::from_micros(200) };
+    let tuning = Tuning { mode, ..Default::default() };
+    let mut run = Running::tuned(&device, &ACCOUNT, 3, 64, true, tuning);
+    assert_eq!(run.kernel.ports().len(), 1);
+    let (mut away, mut cents) = (0, 0);
+    for i in 0..2000u64 {
+        // Around the moment it leaves: a little before, a little after, and long after.
+        let wait = Duration::from_micros([150, 190, 200, 205, 210, 220, 260, 400][i as usize % 8]);
+        let begin = Instant::now();
+        while begin.elapsed() < wait {
+            std::hint::spin_loop();
+        }
+        away += (run.kernel.control().has_terminated == HasTerminated::Relaunchable) as u32;
+        run.push(1000, 0, i as u32, &3i64.to_le_bytes());
+        run.kernel.doorbell(0);
+        let (_, words) = run.pop(0);
+        cents += 3;
+        assert_eq!((as_i64(&words), words[2]), (cents, i as u32 + 1));
+    }
+    assert!(away > 200, "away {away} times of 2000");
+    // Suspended, it leaves as well, and a message does not bring it back.
+    run.kernel.set_active(false).unwrap();
+    run.push(1000, 0, 1, &5i64.to_le_bytes());
+    std::thread::sleep(Duration::from_millis(5));
+    run.kernel.doorbell(0);
+    assert_eq!(run.kernel.control().has_terminated, HasTerminated::Relaunchable);
+    run.kernel.set_active(true).unwrap();
+    assert_eq!(as_i64(&run.pop(0).1), cents + 5);
+    run.settled(2001);
+    run.end();
+}
+
+#[test]
+fn a_kernel_that_is_to_stop_after_some_messages_returns_and_leaves_the_rest() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = device("a_kernel_that_is_to_stop…", &[&ACCOUNT]) else { return };
+    let tuning = Tuning { stop_after: Some(100), ..Default::default() };
+    let mut run = Running::tuned(&device, &ACCOUNT, 1, 256, false, tuning);
+    for i in 0..150 {
+        run.push(1000, 0, i, &1i64.to_le_bytes());
+    }
+    run.kernel.set_active(true).unwrap();
+    for i in 0..100 {
+        assert_eq!(as_i64(&run.pop(0).1), i + 1);
+    }
+    let begin = Instant::now();
+    while run.kernel.control().has_terminated != HasTerminated::Done {
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", run.kernel.control());
+    }
+    assert_eq!(run.kernel.control().messages_processed, 100);
+    run.end();
+}
+
+#[test]
+fn positions_wrap_without_a_message_lost() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = device("positions_wrap…", &[&ACCOUNT]) else { return };
+    for first_position in [(1 << 32) - 70, u64::MAX - 70] {
+        for (shards, capacity) in [(1, 16), (4, 64)] {
+            let tuning = Tuning { first_position, shards: Some(shards), ..Default::default() };
+            let mut run = Running::tuned(&device, &ACCOUNT, shards, capacity, true, tuning);
+            let mut replies = 0;
+            for i in 0..300u32 {
+                for instance in 0..shards {
+                    run.push(1000, instance, i, &1i64.to_le_bytes());
+                }
+                if i % 7 == 6 {
+                    for instance in 0..shards {
+                        for k in 0..7 {
+                            let (header, words) = run.pop(instance as usize);
+                            assert_eq!((header.correlation.index, words[2]), (i - 6 + k, i - 5 + k));
+                            replies += 1;
+                        }
+                    }
+                }
+            }
+            assert_eq!(replies, 294 * shards);
+            run.settled(300 * shards as u64);
+            run.end();
+        }
+    }
+}
+
+#[test]
+fn a_small_state_that_is_kept_on_chip_is_read_and_written_while_the_kernel_is_inactive() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = device("a_small_state…", &[&ACCOUNT]) else { return };
+    // 16 bytes each: 20 fit on chip, 5000 do not.
+    for instances in [1, 20, 5000] {
+        let mut run = Running::launch(&device, &ACCOUNT, instances, 64, true);
+        let last = instances - 1;
+        let shard = last as usize % run.kernel.ports().len();
+        run.push(1000, last, 0, &9i64.to_le_bytes());
+        assert_eq!(as_i64(&run.pop(shard).1), last as i64 * 1_000_000 + 9);
+        run.kernel.set_active(false).unwrap();
+        let mut state = [0; 16];
+        run.kernel.read_states(last, 1, &mut state).unwrap();
+        assert_eq!(state[..8], (last as i64 * 1_000_000 + 9).to_le_bytes());
+        state[..8].copy_from_slice(&77i64.to_le_bytes());
+        run.kernel.write_states(last, 1, &state).unwrap();
+        run.kernel.set_active(true).unwrap();
+        run.push(1000, last, 0, &1i64.to_le_bytes());
+        assert_eq!(as_i64(&run.pop(shard).1), 78);
+        let kernel = run.kernel.clone();
+        run.end();
+        kernel.read_states(last, 1, &mut state).unwrap();
+        assert_eq!(state[..8], 78i64.to_le_bytes());
+    }
 }
 
 #[test]

@@ -53,6 +53,10 @@ pub(super) struct Context {
     pub(super) cc: u32,
     /// Multiprocessors.
     pub(super) multiprocessors: u32,
+    /// Bytes of shared memory of a multiprocessor that is set up as our functions ask.
+    pub(super) shared_memory: usize,
+    /// Whether the system may kill a kernel that runs for seconds: a display's watchdog, or Windows behind WSL.
+    pub(super) watchdog: bool,
     /// The driver's CUDA version, 13000 for 13.0.
     pub(super) driver_version: i32,
 }
@@ -112,9 +116,14 @@ impl Context {
             )));
         }
         let multiprocessors = attribute(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32;
+        let most = attribute(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?.max(0) as usize;
+        let shared_memory = most * SHARED_PERCENT as usize / 100;
+        let wsl =
+            std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|r| r.contains("microsoft"));
+        let watchdog = wsl || attribute(A::CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT)? != 0;
         // SAFETY: `device` came from the driver.
         let raw = check("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
-        let context = Self { raw, name, cc, multiprocessors, driver_version };
+        let context = Self { raw, name, cc, multiprocessors, shared_memory, watchdog, driver_version };
         context.bind()?;
         Ok(context)
     }
@@ -394,6 +403,11 @@ impl Drop for Pinned {
     }
 }
 
+/// How much of a multiprocessor's memory is to be shared memory, in percent of the most it can be.
+const SHARED_PERCENT: i32 = 50;
+/// What the system takes of it a block.
+const SHARED_RESERVED: usize = 1024;
+
 /// A kernel function of a module that is never unloaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Function {
@@ -437,29 +451,63 @@ impl Function {
         let raw =
             check("cuModuleGetFunction", unsafe { result::module::get_function(module, entry.to_owned()) })
                 .map_err(|e| e.to_string())?;
+        // One division between shared memory and L1 for all of ours: a multiprocessor with something resident can not change its own,
+        // and a grid that wants another would be queued silently.
+        let carveout = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+        // SAFETY: the function was just found.
+        let set = unsafe { result::function::set_function_attribute(raw, carveout, SHARED_PERCENT) };
+        check("cuFuncSetAttribute", set).map_err(|e| e.to_string())?;
         Ok(Self { raw })
     }
 
-    /// How many blocks of `threads` fit a multiprocessor.
-    pub(super) fn blocks_per_multiprocessor(&self, threads: u32) -> Result<u32, DeviceError> {
+    /// How many blocks of `threads` with `shared` bytes of dynamic shared memory fit a multiprocessor.
+    pub(super) fn blocks_per_multiprocessor(
+        &self,
+        context: &Context,
+        threads: u32,
+        shared: usize,
+    ) -> Result<u32, DeviceError> {
         // SAFETY: the function lives for ever.
-        check("cuOccupancyMaxActiveBlocksPerMultiprocessor", unsafe {
-            result::occupancy::max_active_block_per_multiprocessor(self.raw, threads as i32, 0)
-        })
-        .map(|blocks| blocks.max(0) as u32)
+        let blocks = check("cuOccupancyMaxActiveBlocksPerMultiprocessor", unsafe {
+            result::occupancy::max_active_block_per_multiprocessor(self.raw, threads as i32, shared)
+        })?;
+        // The occupancy is that of an empty multiprocessor, which may be set up for more shared memory than ours are.
+        let fixed = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+        // SAFETY: as above.
+        let fixed = check("cuFuncGetAttribute", unsafe {
+            result::function::get_function_attribute(self.raw, fixed)
+        })?;
+        let block = fixed.max(0) as usize + shared + SHARED_RESERVED;
+        Ok((blocks.max(0) as u32).min((context.shared_memory / block) as u32))
     }
 
     /// Launches `blocks` × `threads` with the two parameters of the resident entry.
     ///
     /// # Safety
-    /// `shards` must be the device address of `count` shard parameter blocks (or `count` 0), all of whose addresses stay valid
-    /// until the kernel has returned.
+    /// As [`launch_with_shared`](Self::launch_with_shared).
     pub(super) unsafe fn launch(
         &self,
         context: &Context,
         stream: &Stream,
         blocks: u32,
         threads: u32,
+        shards: u64,
+        count: u32,
+    ) -> Result<(), DeviceError> {
+        // SAFETY: the caller's contract.
+        unsafe { self.launch_with_shared(context, stream, (blocks, threads, 0), shards, count) }
+    }
+
+    /// Launches blocks × threads with so many bytes of dynamic shared memory a block, with the two parameters of the resident entry.
+    ///
+    /// # Safety
+    /// `shards` must be the device address of `count` shard parameter blocks (or `count` 0), all of whose addresses stay valid
+    /// until the kernel has returned.
+    pub(super) unsafe fn launch_with_shared(
+        &self,
+        context: &Context,
+        stream: &Stream,
+        (blocks, threads, shared): (u32, u32, usize),
         mut shards: u64,
         mut count: u32,
     ) -> Result<(), DeviceError> {
@@ -468,7 +516,14 @@ impl Function {
         // SAFETY: the parameters are the entry's, in order, and are copied before the call returns; the rest is the
         // caller's contract.
         check("cuLaunchKernel", unsafe {
-            result::launch_kernel(self.raw, (blocks, 1, 1), (threads, 1, 1), 0, stream.raw, &mut parameters)
+            result::launch_kernel(
+                self.raw,
+                (blocks, 1, 1),
+                (threads, 1, 1),
+                shared as u32,
+                stream.raw,
+                &mut parameters,
+            )
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Joins an actor's PTX (its handlers and `ringkernel_dispatch`) with the resident loop, for the device at hand.
 
+use super::paste::paste;
 use crate::abi::{FaultKind, fault, slot, state_stride, tag};
 use crate::kernel::KernelDescriptor;
 use std::fmt::Write;
@@ -7,7 +8,14 @@ use std::fmt::Write;
 /// The entry point the joined module has.
 pub(super) const ENTRY: &std::ffi::CStr = c"ringkernel_resident";
 
-const RUNTIME: &str = include_str!("runtime.ptx");
+/// The resident loop, in the order in which a message goes through it.
+const RUNTIME: &str = concat!(
+    include_str!("runtime/entry.ptx"),
+    include_str!("runtime/look.ptx"),
+    include_str!("runtime/handle.ptx"),
+    include_str!("runtime/answer.ptx"),
+    include_str!("runtime/idle.ptx"),
+);
 
 /// The PTX version the resident loop needs: 8.4 brought 128-bit relaxed accesses at system scope.
 const RUNTIME_VERSION: (u32, u32) = (8, 4);
@@ -16,13 +24,17 @@ const NEWEST_TARGET: u32 = 90;
 /// The oldest device: 128-bit relaxed accesses and independent thread scheduling need compute capability 7.0.
 pub(super) const OLDEST_TARGET: u32 = 70;
 
+/// The longest pause between looks while nobody waits for what is sent, in nanoseconds.
+const NAP: u32 = 8000;
+
 /// The text to load on a device of compute capability `cc` (90 for 9.0).
 pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
     let (version, handlers) = split_header(descriptor.ptx);
     let (major, minor) = version.max(RUNTIME_VERSION);
     let mut text =
         format!(".version {major}.{minor}\n.target sm_{}\n.address_size 64\n", cc.min(NEWEST_TARGET));
-    text.push_str(&handlers);
+    let pasted = paste(&handlers);
+    text.push_str(&pasted.outside);
     text.push('\n');
 
     let mut expect = String::new();
@@ -44,7 +56,9 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         ("{FAULT}", tag::FAULT.to_string()),
         ("{FAULT_WORDS}", fault::FAULT_WORDS.to_string()),
         ("{NO_CORRELATION}", slot::NO_CORRELATION.to_string()),
+        ("{NAP}", NAP.to_string()),
         ("{EXPECT}\n", expect),
+        ("{DISPATCH}\n", pasted.dispatch),
     ];
     let mut runtime = RUNTIME.to_owned();
     for (name, value) in constants {
@@ -104,7 +118,18 @@ mod tests {
         for directive in [".version", ".target", ".address_size"] {
             assert_eq!(text.lines().filter(|line| line.starts_with(directive)).count(), 1, "{directive}");
         }
-        for name in ["{MESSAGE", "{REPLY", "{STATE", "{UNKNOWN", "{MALFORMED", "{FAULT", "{NO_", "{EXPECT"] {
+        for name in [
+            "{MESSAGE",
+            "{REPLY",
+            "{STATE",
+            "{UNKNOWN",
+            "{MALFORMED",
+            "{FAULT",
+            "{NO_",
+            "{EXPECT",
+            "{DISPATCH",
+            "{NAP",
+        ] {
             assert!(!text.contains(name), "{name} is left");
         }
     }

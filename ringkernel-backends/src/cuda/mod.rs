@@ -2,10 +2,10 @@
 //!
 //! A launch starts one block of one warp a shard, which polls the shard's request ring in mapped pinned memory until it is
 //! told to return. No toolkit is needed: libcuda is opened at run time, and the PTX that the compiler emitted is joined with the
-//! resident loop (`runtime.ptx`) and compiled by the driver.
+//! resident loop (`runtime/*.ptx`) and compiled by the driver.
 //!
-//! Start with `resident` (a launched kernel and its life), then `runtime.ptx` (what the GPU does). `driver` is the driver's
-//! API behind owning types, `link` joins the texts, `state` copies states, `registry` knows what is resident and makes room for calls that cannot be
+//! Start with `prepare` (what a kernel is made of) and `resident` (a launched kernel and its life), then `runtime/*.ptx` (what the GPU does, in the order in which a message goes through it). `driver` is the driver's
+//! API behind owning types, `link` joins the texts (`paste` puts handlers into the loop), `state` copies states, `registry` knows what is resident and makes room for calls that cannot be
 //! made beside it, `baseline` times what we compare ourselves with.
 //!
 //! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
@@ -18,6 +18,8 @@
 mod baseline;
 mod driver;
 mod link;
+mod paste;
+mod prepare;
 mod registry;
 mod resident;
 mod state;
@@ -173,6 +175,6 @@ impl Device for CudaDevice {
 
     fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
         let function = self.shared.function(spec.descriptor)?;
-        resident::launch(self.shared.clone(), function, spec)
+        prepare::launch(self.shared.clone(), function, spec)
     }
 }

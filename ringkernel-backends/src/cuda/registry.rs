@@ -22,6 +22,11 @@ impl Registry {
         Self { multiprocessors, kernels: Mutex::default() }
     }
 
+    /// Whether so many kernels are launched that the next had better not stay for nothing.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len() >= MOST_GRIDS * 3 / 4
+    }
+
     /// Starts `core`, if it fits next to what is resident, and remembers it.
     ///
     /// A grid that does not fit would be queued silently and never start, so room is counted first: each kernel takes

@@ -1,90 +1,46 @@
 //! A launched kernel: its memory, its start, its pauses and its end.
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
+use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
-use crate::abi::ring::RawMemory;
-use crate::abi::{
-    ControlBlock, ControlSnapshot, Ring, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride,
-};
-use crate::kernel::{DeviceError, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, Port};
+use crate::abi::{ControlBlock, ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::states::States;
-use std::any::Any;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most shards a kernel gets. Hand-written CUDA took 50 million slots a second from one host thread through one ring, over 200
-/// through four, and more or fewer through sixteen depending on the machine; what our own rings take is not measured yet.
-const MOST_SHARDS: u32 = 4;
-/// A reply ring holds at least this many slots: a warp publishes up to 32 replies at once.
-const LEAST_REPLIES: u32 = 64;
 /// How long a launched kernel may take to show up.
 const START_DEADLINE: Duration = Duration::from_secs(10);
 
-// A shard's pinned block: control block, telemetry, a line the device writes (request head, acknowledgement), a line the
-// host writes (reply head), then the slots of both rings.
-const CONTROL: usize = 0;
-const TELEMETRY: usize = 128;
-const REQUEST_HEAD: usize = 192;
-const ACK: usize = REQUEST_HEAD + 8;
-const REPLY_HEAD: usize = 256;
-const SLOTS: usize = 384;
-
-/// The device-side save area of a shard: what a paused kernel goes on with.
-const SAVED_BYTES: usize = 64;
-/// Its running minimum, which starts at the largest value.
-const SAVED_MIN: usize = 48;
-
-/// What the resident loop reads when it starts; `runtime.ptx` knows these offsets.
-#[repr(C, align(128))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct ShardParams {
-    control: u64,
-    telemetry: u64,
-    request_slots: u64,
-    request_head: u64,
-    reply_slots: u64,
-    reply_head: u64,
-    state: u64,
-    saved: u64,
-    ack: u64,
-    request_mask: u32,
-    request_bytes: u32,
-    reply_mask: u32,
-    reply_bytes: u32,
-    instances: u32,
-    shard_shift: u32,
-    shard: u32,
-    spin: u32,
-    pad: [u32; 6],
-}
-
-const _: () = assert!(size_of::<ShardParams>() == 128 && std::mem::offset_of!(ShardParams, spin) == 100);
-
 /// A kernel on the GPU, shared by its handle and the registry.
 pub(super) struct Core {
-    shared: Arc<Shared>,
-    descriptor: &'static KernelDescriptor,
-    function: Function,
-    stream: LentStream,
-    shards: u32,
-    multiprocessors: f64,
+    pub(super) shared: Arc<Shared>,
+    pub(super) descriptor: &'static KernelDescriptor,
+    pub(super) function: Function,
+    pub(super) stream: LentStream,
+    pub(super) shards: u32,
+    pub(super) multiprocessors: f64,
     /// Device address of the parameter blocks.
-    params: DeviceMemory,
-    state: DeviceMemory,
-    _saved: DeviceMemory,
-    pinned: Arc<Pinned>,
-    shard_bytes: usize,
-    phase: Mutex<Phase>,
-    failure: OnceLock<DeviceError>,
-    launched: Instant,
+    pub(super) params: DeviceMemory,
+    pub(super) state: DeviceMemory,
+    pub(super) _saved: DeviceMemory,
+    pub(super) pinned: Arc<Pinned>,
+    pub(super) shard_bytes: usize,
+    /// Bytes of each shard's state that are kept in shared memory.
+    pub(super) cached: usize,
+    /// It leaves when it has had nothing to do for a while, and the next message brings it back.
+    pub(super) event_driven: bool,
+    pub(super) phase: Mutex<Phase>,
+    pub(super) failure: OnceLock<DeviceError>,
+    pub(super) launched: Instant,
     /// When the driver was last asked how the kernel does, in milliseconds since `launched`.
-    asked: AtomicU64,
+    pub(super) asked: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Not started yet.
     Prepared,
     Resident,
@@ -100,163 +56,20 @@ pub(super) struct Paused<'a> {
     phase: MutexGuard<'a, Phase>,
 }
 
-pub(super) fn launch(
-    shared: Arc<Shared>,
-    function: Function,
-    spec: LaunchSpec,
+/// Starts a kernel that has been prepared, if it fits.
+pub(super) fn start(
+    core: Core,
+    ports: Vec<Port>,
+    instances: u32,
+    active: bool,
 ) -> Result<Arc<dyn Kernel>, DeviceError> {
-    let descriptor = spec.descriptor;
-    let too_large = |what: &str, bytes: u32| DeviceError::Capacity {
-        detail: format!("{what} of `{}` has {bytes} bytes, more than a slot can carry", descriptor.actor),
-    };
-    let request_shape = SlotShape::for_payload(descriptor.message_size() as usize)
-        .ok_or_else(|| too_large("a message", descriptor.message_size()))?;
-    let reply_shape = SlotShape::for_payload(descriptor.reply_size() as usize)
-        .ok_or_else(|| too_large("a reply", descriptor.reply_size()))?;
-
-    // Shard numbers are the low bits of instance numbers, so their count is a power of two.
-    let shards = 1 << spec.instances.min(MOST_SHARDS).ilog2();
-    let (requests, replies) = (spec.queue_capacity, spec.queue_capacity.max(LEAST_REPLIES));
-    let ring_bytes = |slots: u32, shape: SlotShape| (slots as usize).checked_mul(shape.bytes());
-    let shard_bytes = ring_bytes(requests, request_shape)
-        .zip(ring_bytes(replies, reply_shape))
-        .and_then(|(a, b)| a.checked_add(b)?.checked_add(SLOTS))
-        .and_then(|bytes| bytes.checked_next_multiple_of(128))
-        .filter(|bytes| bytes.checked_mul(shards as usize).is_some_and(|all| all <= 1 << 36))
-        .ok_or_else(|| DeviceError::OutOfMemory {
-            bytes: u64::MAX,
-            what: format!("rings of {requests} slots"),
-        })?;
-
-    let state_stride = state_stride(descriptor.state_size, descriptor.state_align) as usize;
-    let per_shard = spec.instances.div_ceil(shards) as usize;
-    let state_bytes = (per_shard * shards as usize).checked_mul(state_stride).ok_or_else(|| {
-        DeviceError::OutOfMemory { bytes: u64::MAX, what: format!("{} instances", spec.instances) }
-    })?;
-    let state = DeviceMemory::zeroed(&shared.pool, state_bytes, "instance state")?;
-    let saved = DeviceMemory::zeroed(&shared.pool, SAVED_BYTES * shards as usize, "kernel save areas")?;
-    let params = DeviceMemory::zeroed(&shared.pool, 128 * shards as usize, "kernel parameters")?;
-    let pinned = Arc::new(shared.arena.take(shard_bytes * shards as usize)?);
-    let owner: Arc<dyn Any + Send + Sync> = pinned.clone();
-
-    let mut ports = Vec::new();
-    for shard in 0..shards {
-        let base = shard as usize * shard_bytes;
-        let request_slots = base + SLOTS;
-        let reply_slots = request_slots + requests as usize * request_shape.bytes();
-        let ring = |slots: usize, head: usize, capacity: u32, shape: SlotShape| {
-            // SAFETY: both ranges lie in the pinned block (sizes were added up above), are 64-byte aligned, are kept alive by
-            // `owner`, and host code reaches them through these atomics only.
-            let memory = unsafe {
-                RawMemory::new(
-                    pinned.host(slots).cast(),
-                    capacity as usize * shape.bytes() / 8,
-                    pinned.host(head).cast(),
-                    owner.clone(),
-                )
-            };
-            Ring::new(memory, capacity, shape, 0)
-        };
-        ports.push(Port {
-            requests: ring(request_slots, base + REQUEST_HEAD, requests, request_shape),
-            replies: ring(reply_slots, base + REPLY_HEAD, replies, reply_shape),
-        });
-
-        let address = |offset: usize| pinned.device(base + offset);
-        let instances = spec.instances / shards + u32::from(shard < spec.instances % shards);
-        let block = ControlBlock {
-            is_active: (spec.active as i32).into(),
-            input_queue_head_ptr: address(REQUEST_HEAD),
-            input_queue_buffer_ptr: pinned.device(request_slots),
-            input_queue_capacity: requests as i32,
-            input_queue_message_size: request_shape.bytes() as i32,
-            output_queue_head_ptr: address(REPLY_HEAD),
-            output_queue_tail_ptr: saved.address + (SAVED_BYTES * shard as usize) as u64 + 8,
-            output_queue_buffer_ptr: pinned.device(reply_slots),
-            output_queue_capacity: replies as i32,
-            output_queue_message_size: reply_shape.bytes() as i32,
-            ..ControlBlock::default()
-        };
-        // SAFETY: the offsets are inside the block and aligned for their types, and nothing else uses it yet.
-        unsafe {
-            pinned.host(base + CONTROL).cast::<ControlBlock>().write(block);
-            pinned.host(base + TELEMETRY).cast::<TelemetryBuffer>().write(TelemetryBuffer::default());
-            pinned.host(base + ACK).cast::<u32>().write(u32::MAX);
-        }
-        params.write(
-            128 * shard as usize,
-            bytemuck::bytes_of(&ShardParams {
-                control: address(CONTROL),
-                telemetry: address(TELEMETRY),
-                request_slots: pinned.device(request_slots),
-                request_head: address(REQUEST_HEAD),
-                reply_slots: pinned.device(reply_slots),
-                reply_head: address(REPLY_HEAD),
-                state: state.address + (shard as usize * per_shard * state_stride) as u64,
-                saved: saved.address + (SAVED_BYTES * shard as usize) as u64,
-                ack: address(ACK),
-                request_mask: requests - 1,
-                request_bytes: request_shape.bytes() as u32,
-                reply_mask: replies - 1,
-                reply_bytes: reply_shape.bytes() as u32,
-                instances,
-                shard_shift: shards.ilog2(),
-                shard,
-                spin: (spec.idle == IdlePolicy::Spin) as u32,
-                pad: [0; 6],
-            }),
-        )?;
-        saved.write(SAVED_BYTES * shard as usize + SAVED_MIN, &u64::MAX.to_le_bytes())?;
-    }
-    write_initial_state(&spec, &state, shards, per_shard, state_stride)?;
-
-    let fit = function.blocks_per_multiprocessor(WARP)?.max(1);
-    let core = Arc::new(Core {
-        stream: shared.spare_stream()?,
-        descriptor,
-        function,
-        shards,
-        multiprocessors: shards as f64 / fit as f64,
-        params,
-        state,
-        _saved: saved,
-        pinned,
-        shard_bytes,
-        phase: Mutex::new(Phase::Prepared),
-        failure: OnceLock::new(),
-        launched: Instant::now(),
-        asked: AtomicU64::new(0),
-        shared: shared.clone(),
-    });
-    shared.registry.start(&core)?;
-    let kernel = CudaKernel { core, ports, instances: spec.instances, per_shard, state_stride };
-    kernel.core.wait_for_ack(spec.active, START_DEADLINE)?;
+    let core = Arc::new(core);
+    core.shared.registry.start(&core)?;
+    let per_shard = instances.div_ceil(core.shards) as usize;
+    let state_stride = state_stride(core.descriptor.state_size, core.descriptor.state_align) as usize;
+    let kernel = CudaKernel { core, ports, instances, per_shard, state_stride };
+    kernel.core.wait_for_ack(active, START_DEADLINE)?;
     Ok(Arc::new(kernel))
-}
-
-/// Writes every instance's initial state, a few megabytes at a time.
-fn write_initial_state(
-    spec: &LaunchSpec,
-    state: &DeviceMemory,
-    shards: u32,
-    per_shard: usize,
-    stride: usize,
-) -> Result<(), DeviceError> {
-    let size = spec.descriptor.state_size as usize;
-    let at_once = ((4 << 20) / stride).clamp(1, per_shard);
-    let mut bytes = vec![0; at_once * stride];
-    for shard in 0..shards {
-        let count = (spec.instances / shards + u32::from(shard < spec.instances % shards)) as usize;
-        for first in (0..count).step_by(at_once) {
-            let some = at_once.min(count - first);
-            for local in 0..some {
-                let instance = (first + local) as u32 * shards + shard;
-                (spec.initial)(instance, &mut bytes[local * stride..][..size]);
-            }
-            state.write((shard as usize * per_shard + first) * stride, &bytes[..some * stride])?;
-        }
-    }
-    Ok(())
 }
 
 impl Core {
@@ -288,6 +101,15 @@ impl Core {
         unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + TELEMETRY).cast() }
     }
 
+    /// The device's clock when the shard last polled in vain, now and then.
+    fn beat(&self, shard: u32) -> u64 {
+        // SAFETY: as for `control`.
+        let beat =
+            unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + BEAT).cast::<AtomicU64>() };
+        // Relaxed: whether it moves is all that is asked.
+        beat.load(Ordering::Relaxed)
+    }
+
     fn ack(&self, shard: u32) -> &AtomicU32 {
         // SAFETY: as for `control`.
         unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + ACK).cast() }
@@ -306,7 +128,29 @@ impl Core {
     fn put_back(&self) -> Result<(), DeviceError> {
         // A lock that is held means that the kernel is being paused or ended: then its absence is wanted.
         let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
-        if *phase == Phase::Resident && self.stream_is_idle()? { self.relaunch() } else { Ok(()) }
+        // A shard that is done for good (`Tuning::stop_after`) stays so.
+        let done =
+            (0..self.shards).any(|shard| self.control(shard).has_terminated.load(Ordering::Relaxed) == 1);
+        if *phase == Phase::Resident && !done && self.stream_is_idle()? { self.relaunch() } else { Ok(()) }
+    }
+
+    /// Whether an event-driven kernel has said that it leaves. The caller has published what it wants seen and made a `SeqCst` fence
+    /// since: that fence pairs with the one of the device between saying so and looking once more, so either it is seen
+    /// here, or the device sees what was published and stays.
+    fn is_leaving(&self) -> bool {
+        self.event_driven && self.control(0).has_terminated.load(Ordering::Relaxed) == 2
+    }
+
+    /// Brings an event-driven kernel back that has left, or waits until it has changed its mind. With the phase's lock held.
+    fn wake(&self) -> Result<(), DeviceError> {
+        while self.is_leaving() {
+            // It has looked once more and is gone in microseconds, or says that it stays.
+            if self.stream_is_idle()? {
+                return self.relaunch();
+            }
+            std::hint::spin_loop();
+        }
+        Ok(())
     }
 
     /// Launches a kernel again that has returned with its state kept.
@@ -324,11 +168,10 @@ impl Core {
         // SAFETY: `params` holds `shards` blocks whose addresses (pinned and device memory) belong to `self`, which outlives
         // the kernel: `CudaKernel::drop` ends it, or leaks a `Core` that is stuck.
         unsafe {
-            self.function.launch(
+            self.function.launch_with_shared(
                 &self.shared.context,
                 &self.stream,
-                self.shards,
-                WARP,
+                (self.shards, WARP, self.cached),
                 self.params.address,
                 self.shards,
             )
@@ -400,6 +243,11 @@ impl Core {
         match self.wait_until_returned(deadline) {
             Ok(true) => {
                 *phase = Phase::Ended;
+                for shard in 0..self.shards {
+                    // Relaxed: for people to read. The device's word, but the device is gone; an event-driven kernel that had left
+                    // by itself could not know that it was for good.
+                    self.control(shard).has_terminated.store(1, Ordering::Relaxed);
+                }
                 Ok(())
             }
             Ok(false) => {
@@ -462,7 +310,25 @@ impl Kernel for CudaKernel {
         &self.ports
     }
 
-    fn doorbell(&self, _shard: usize) {}
+    fn doorbell(&self, _shard: usize) {
+        if !self.core.event_driven {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        // A suspended kernel is brought back by being activated. Relaxed: whoever activates it looks for messages itself.
+        if self.core.is_leaving() && self.core.control(0).is_active.load(Ordering::Relaxed) != 0 {
+            let phase = self.core.phase();
+            if *phase == Phase::Resident {
+                // What goes wrong is kept, and told to those who wait.
+                let _ = self.core.wake().inspect_err(|error| drop(self.core.failure.set(error.clone())));
+            }
+        }
+    }
+
+    fn heartbeat(&self, shard: usize) -> u64 {
+        let finished = self.ports.get(shard).map_or(0, |port| port.requests.consumed());
+        finished.wrapping_add(self.core.beat(shard as u32 % self.core.shards))
+    }
 
     fn must_be_polled(&self) -> bool {
         true
@@ -477,7 +343,12 @@ impl Kernel for CudaKernel {
         for shard in 0..self.core.shards {
             // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
             self.core.control(shard).is_active.store(active as i32, Ordering::Release);
+            if self.core.control(shard).has_terminated.load(Ordering::Relaxed) == 1 {
+                return Err(DeviceError::Terminated);
+            }
         }
+        fence(Ordering::SeqCst);
+        self.core.wake()?;
         self.core.wait_for_ack(active, START_DEADLINE)
     }
 
@@ -524,6 +395,10 @@ impl Kernel for CudaKernel {
         }
         match self.core.stream_is_idle() {
             Ok(false) => None,
+            // Gone because it had nothing to do.
+            Ok(true) if self.core.event_driven && self.ports.iter().all(|port| port.requests.is_empty()) => {
+                None
+            }
             Ok(true) => self.core.put_back().err(),
             Err(error) => Some(error),
         }

@@ -1,6 +1,6 @@
 //! Memory: loads and stores, and the addresses they need.
 //!
-//! State is global, message and reply are generic, local aggregates are local. No load is `.nc`: everything here may change
+//! State, message and reply are generic (state may lie in shared memory, where it is small), local aggregates are local. No load is `.nc`: everything here may change
 //! while the kernel lives.
 
 use super::{Writer, names, table};
@@ -10,7 +10,7 @@ impl Writer<'_> {
     /// The state space suffix and the address, between brackets.
     fn address(&mut self, place: &Place) -> (&'static str, String) {
         let (space, base) = match place.root {
-            Root::State => (".global", "%state".to_string()),
+            Root::State => ("", "%state".to_string()),
             Root::Message => ("", "%message".to_string()),
             Root::Reply => ("", "%reply".to_string()),
             Root::Local(local) => (".local", names::local(self.body, local)),

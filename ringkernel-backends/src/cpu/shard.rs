@@ -25,7 +25,8 @@ const SLICE: u64 = 32;
 const SHORT: Duration = Duration::from_micros(2);
 /// Looks at the ring before an idle shard is put away, some ten nanoseconds each.
 const LINGER: usize = 100;
-/// Looks at the ring within a batch of tells, before it ends: a stream whose sender is a little slower than the shard is one batch.
+/// Looks at an empty ring within a batch of tells that count as its messages' time. A shard that is faster than its sender waits in
+/// the middle of a batch: to end it is to look at the tail, whose line the sender needs.
 const GAP: usize = 8;
 /// How often a full reply ring is tried again at once, the host having been told.
 const REPLY_TRIES: usize = 4;
@@ -263,6 +264,8 @@ struct Run<'a> {
     replied: bool,
     /// Whether a sender may wait for room.
     was_full: bool,
+    /// Messages whose slots were given back.
+    given: u64,
     /// When the batch began, and the slice.
     begin: Instant,
     slice: Instant,
@@ -289,6 +292,7 @@ impl<'a> Run<'a> {
             taken: 0,
             replied: false,
             was_full: false,
+            given: 0,
             begin: now,
             slice: now,
             finished: 0,
@@ -313,7 +317,7 @@ impl<'a> Run<'a> {
             if control.is_active.load(Ordering::Relaxed) == 0 {
                 return End::Idle;
             }
-            if self.finished >= body.slice {
+            if self.finished >= body.slice || self.taken - self.given >= self.most_slice {
                 self.end_slice(body);
                 // A sender that waits for room takes longer to wake than what is left in the ring takes to be handled.
                 let most = if self.was_full { self.most / 4 } else { self.most };
@@ -322,13 +326,19 @@ impl<'a> Run<'a> {
                 }
             }
             let Some(header) = body.requests.pop(&port.requests, &mut body.payload) else {
-                if gap < GAP && !self.replied {
-                    gap += 1;
-                    std::hint::spin_loop();
-                    continue;
+                gap += 1;
+                if gap == GAP {
+                    self.stop_clock(body);
                 }
-                return End::Idle;
+                if gap > LINGER || self.replied || self.core.pool.others_wait() {
+                    return End::Idle;
+                }
+                std::hint::spin_loop();
+                continue;
             };
+            if gap >= GAP {
+                self.slice = Instant::now();
+            }
             gap = 0;
             if self.taken == 0 {
                 // With the one just taken, whose slot has not been given back.
@@ -428,12 +438,20 @@ impl<'a> Run<'a> {
         telemetry.messages_processed.store(processed + count, Ordering::Relaxed);
     }
 
-    /// Gives the slots back, counts, and shares the time since the last look at the clock among the messages finished since.
+    /// Gives the slots back, and stops the clock.
     fn end_slice(&mut self, body: &mut Body) {
+        if self.given < self.taken {
+            self.given = self.taken;
+            self.was_full |= give_back::<AtomicU32, _, _>(&body.requests, &self.port.requests);
+        }
+        self.stop_clock(body);
+    }
+
+    /// Counts, and shares the time since the last look at the clock among the messages finished since.
+    fn stop_clock(&mut self, body: &mut Body) {
         if self.finished == 0 {
             return;
         }
-        self.was_full |= give_back::<AtomicU32, _, _>(&body.requests, &self.port.requests);
         self.count();
         let now = Instant::now();
         let took = now - self.slice;

@@ -1,7 +1,7 @@
 //! actix, as its README shows it: `#[actix::main]`, `send(..).await` to ask and `do_send` to tell. `do_send` ignores the mailbox's
 //! bound (16), so the mailbox is unbounded to a teller.
 
-use crate::work::{Account, Counter, Figures, Sizes, send};
+use crate::work::{Account, Counter, Figures, Sizes};
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message, MessageResult, System};
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub fn run(sizes: Sizes, own_arbiter: bool) -> Figures {
             let (actor, (done, finished)) = (actor.clone(), tokio::sync::oneshot::channel());
             let arbiter = &arbiters[turn.replace(1 - turn.get())];
             arbiter.spawn(async move {
-                send(&actor, each).await;
+                actor.tell_all(each).await;
                 let _ = done.send(());
             });
             finished

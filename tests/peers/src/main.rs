@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
     row("actix, one arbiter", true, |s| actix_peer::run(s, false)),
     row("actix, actor in its own arbiter", false, |s| actix_peer::run(s, true)),
     ours("ringkernel, thread", |s| ours::on_a_thread(s, false)),
-    ours("ringkernel, thread, ask_blocking", |s| ours::on_a_thread(s, true)),
+    ours("ringkernel, thread, _blocking and _many", |s| ours::on_a_thread(s, true)),
     ours("ringkernel, #[tokio::main]", |s| ours::on_tokio(s, false)),
     ours("ringkernel, tokio task", |s| ours::on_tokio(s, true)),
 ];

@@ -1,7 +1,8 @@
-//! RingKernel on its CPU backend: a proxy's `ask(..).await`, `ask_blocking` and `tell(..).await`.
+//! RingKernel on its CPU backend: a proxy's `ask(..).await` and `tell(..).await` for each message, and what it has for threads that
+//! do nothing else (`ask_blocking`) and for many messages (`tell_many`).
 
 use crate::tokio_runs;
-use crate::work::{Account, Counter, Figures, Sizes, send};
+use crate::work::{Account, Counter, Figures, Sizes};
 use ringkernel::prelude::*;
 
 #[derive(RingMessage, Clone, Copy, Debug)]
@@ -54,16 +55,19 @@ impl Counter for Peer {
     }
 }
 
-/// The same, for a thread that has nothing else to do.
+/// The same, for a thread that has nothing else to do, and messages that are told in one call.
 #[derive(Clone)]
-struct Blocking(Peer);
+struct Many(Peer);
 
-impl Counter for Blocking {
+impl Counter for Many {
     async fn ask(&self, by: u64) -> Account {
         self.0.actor.ask_blocking(Add { by }).expect("the actor answers").into()
     }
     async fn tell(&self, by: u64) {
         self.0.tell(by).await;
+    }
+    async fn tell_all(&self, count: u64) {
+        self.0.actor.tell_many((0..count).map(|_| Add { by: 3 })).await.expect("the actor takes them");
     }
 }
 
@@ -77,10 +81,10 @@ async fn launch() -> Peer {
 }
 
 /// On a thread of the program's own, without an executor's workers.
-pub fn on_a_thread(sizes: Sizes, blocking: bool) -> Figures {
+pub fn on_a_thread(sizes: Sizes, many: bool) -> Figures {
     smol::block_on(async {
         let peer = launch().await;
-        if blocking { figures(sizes, &Blocking(peer)).await } else { figures(sizes, &peer).await }
+        if many { figures(sizes, &Many(peer)).await } else { figures(sizes, &peer).await }
     })
 }
 
@@ -90,7 +94,7 @@ async fn figures(sizes: Sizes, actor: &impl Counter) -> Figures {
     figures.tell_one(sizes, actor, &mut expected).await;
     let spawn = |each| {
         let actor = actor.clone();
-        let thread = std::thread::spawn(move || smol::block_on(send(&actor, each)));
+        let thread = std::thread::spawn(move || smol::block_on(actor.tell_all(each)));
         async { thread.join().expect("the sender ends") }
     };
     figures.tell_two(sizes, actor, &mut expected, spawn).await;

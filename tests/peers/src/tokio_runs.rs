@@ -1,6 +1,6 @@
 //! Work on tokio's multi-thread runtime with two workers.
 
-use crate::work::{Account, Counter, Figures, Sizes, send};
+use crate::work::{Account, Counter, Figures, Sizes};
 use std::future::Future;
 
 /// What a tokio program measures with the actor that `start` gives, from the body of `#[tokio::main]` (which runs on the thread
@@ -19,7 +19,7 @@ pub fn figures<C: Counter, F: Future<Output = C> + Send + 'static>(
         figures.tell_one(sizes, &actor, &mut expected).await;
         let spawn = |each| {
             let actor = actor.clone();
-            tokio::spawn(async move { send(&actor, each).await })
+            tokio::spawn(async move { actor.tell_all(each).await })
         };
         figures.tell_two(sizes, &actor, &mut expected, spawn).await;
         figures

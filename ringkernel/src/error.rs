@@ -169,7 +169,7 @@ pub enum RingKernelError {
     /// Nothing has moved on the shard that the request was sent to: a handler does not return. Other kernels are not affected.
     ///
     /// Whoever waits with a deadline (`ask_timeout`, `receive_timeout`) is told by it, if the shard stood still from the moment
-    /// the request was handed over (and for 20 ms at least: less proves nothing), and the kernel goes on. For everybody else the
+    /// the request was handed over (and for 20 ms at least: shorter deadlines prove nothing), and the kernel goes on. For everybody else the
     /// kernel ends like this after [`LaunchOptions::hung_after`](crate::LaunchOptions::hung_after).
     #[error(
         "kernel `{id}` hangs: for {after:?} nothing has moved on the shard of instance {instance}, so a handler there does not return; the \

@@ -15,6 +15,12 @@ use std::time::{Duration, Instant};
 
 /// A heartbeat that stood still for less proves nothing: a busy machine can keep a pool's thread waiting that long.
 const LEAST_EVIDENCE: Duration = Duration::from_millis(20);
+/// Whether a heartbeat that stood still since then, for somebody who meant to wait for so long, proves anything. Who meant to wait
+/// for less and comes later was kept waiting by the machine.
+fn is_evidence(since: Instant, after: Duration) -> bool {
+    since.elapsed().min(after) >= LEAST_EVIDENCE
+}
+
 /// How often a kernel's heartbeats are looked at, at least and at most.
 const PERIOD: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(15)];
 
@@ -42,8 +48,7 @@ impl HandedOver {
         let Some(&(pulse, since)) = self.0.get() else {
             return RingKernelError::Timeout { id, after, may_have_run: false };
         };
-        let long = since.elapsed() >= LEAST_EVIDENCE;
-        if long && live.may_answer() && live.pulse(live.shard(instance)) == pulse {
+        if is_evidence(since, after) && live.may_answer() && live.pulse(live.shard(instance)) == pulse {
             return RingKernelError::KernelHung { id, instance, after };
         }
         RingKernelError::Timeout { id, after, may_have_run: true }
@@ -68,7 +73,7 @@ impl Waiting {
     pub(crate) fn late(&self, live: &LiveKernel, after: Duration) -> RingKernelError {
         let id = live.id();
         let still = |shard: &usize| live.owes(*shard) && self.pulses[*shard] == Some(live.pulse(*shard));
-        let proof = self.since.elapsed() >= LEAST_EVIDENCE && live.may_answer();
+        let proof = is_evidence(self.since, after) && live.may_answer();
         let stuck = (0..self.pulses.len()).filter(still);
         match proof.then(|| live.worst(stuck)).flatten() {
             Some(instance) => RingKernelError::KernelHung { id, instance, after },

@@ -171,8 +171,14 @@ proptest! {
             }
             pair.agree()?;
         }
+        // Closed, it takes nothing more and gives out what it took.
+        prop_assert_eq!(pair.ring.close(), pair.pushed);
+        let (header, payload) = pair.message(0);
+        prop_assert_eq!(pair.ring.try_push(header, &payload), Err(Full));
+        pair.agree()?;
         while pair.pop()? {}
         pair.publish();
+        prop_assert!(pair.ring.reserve(1).is_err(), "emptied, a closed ring has room again");
         pair.agree()?;
     }
 

@@ -77,6 +77,9 @@ fn main() -> ExitCode {
             for arch in ["sm_75", "sm_80", "sm_90"] {
                 assemble(&ptxas, descriptor.id, descriptor.ptx, arch)?;
             }
+            // As it is loaded: pasted into the resident loop.
+            let joined = ringkernel_backends::cuda::module_text(descriptor, 90);
+            assemble(&ptxas, &format!("{}-joined", descriptor.id), &joined, "sm_90")?;
             Ok(())
         });
     }

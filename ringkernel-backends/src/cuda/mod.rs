@@ -34,6 +34,12 @@ use driver::{Context, Function, MemoryPool, PinnedArena, StreamPool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The text that is loaded for an actor on a device of compute capability `cc` (90 for 9.0): for tests that assemble it.
+#[doc(hidden)]
+pub fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
+    link::module_text(descriptor, cc)
+}
+
 /// Threads of a block: one warp.
 const WARP: u32 = 32;
 

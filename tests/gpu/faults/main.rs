@@ -177,9 +177,10 @@ fn tests() -> ExitCode {
         }
     }
     use ringkernel::Actor;
+    use ringkernel_backends::cuda::module_text;
     for descriptor in [common::worker::Worker::DESCRIPTOR, peeker::Peeker::DESCRIPTOR] {
         tests.add(format!("faults::device_code_assembles::{}", descriptor.id), move |machine| {
-            Ok(assemble(&machine.ptxas()?, descriptor.id, descriptor.ptx, "sm_75")?)
+            Ok(assemble(&machine.ptxas()?, descriptor.id, &module_text(descriptor, 70), "sm_75")?)
         });
     }
     tests.run()

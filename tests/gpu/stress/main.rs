@@ -251,6 +251,7 @@ fn tests() -> ExitCode {
         });
     }
     use ringkernel::Actor;
+    use ringkernel_backends::cuda::module_text;
     for descriptor in [
         bytes_4::Counter::DESCRIPTOR,
         bytes_24::Counter::DESCRIPTOR,
@@ -258,7 +259,7 @@ fn tests() -> ExitCode {
         bytes_200::Counter::DESCRIPTOR,
     ] {
         tests.add(format!("stress::device_code_assembles::{}", descriptor.id), move |machine| {
-            assemble(&machine.ptxas()?, descriptor.id, descriptor.ptx, "sm_75")?;
+            assemble(&machine.ptxas()?, descriptor.id, &module_text(descriptor, 70), "sm_75")?;
             Ok(())
         });
     }

@@ -13,14 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// A heartbeat that stood still for less proves nothing: a busy machine can keep a pool's thread waiting that long.
+/// A heartbeat that stood still for less proves nothing: a busy machine can keep a pool's thread waiting that long. Somebody who
+/// meant to wait for less, and is late, was kept waiting himself.
 const LEAST_EVIDENCE: Duration = Duration::from_millis(20);
-/// Whether a heartbeat that stood still since then, for somebody who meant to wait for so long, proves anything. Who meant to wait
-/// for less and comes later was kept waiting by the machine.
-fn is_evidence(since: Instant, after: Duration) -> bool {
-    since.elapsed().min(after) >= LEAST_EVIDENCE
-}
-
+/// The same where a shard polls and has nothing in its ring: it naps, and shows itself every 25 ms or so.
+const LEAST_OF_A_NAPPER: Duration = Duration::from_millis(100);
 /// How often a kernel's heartbeats are looked at, at least and at most.
 const PERIOD: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(15)];
 
@@ -48,7 +45,10 @@ impl HandedOver {
         let Some(&(pulse, since)) = self.0.get() else {
             return RingKernelError::Timeout { id, after, may_have_run: false };
         };
-        if is_evidence(since, after) && live.may_answer() && live.pulse(live.shard(instance)) == pulse {
+        if since.elapsed().min(after) >= LEAST_EVIDENCE
+            && live.may_answer()
+            && live.pulse(live.shard(instance)) == pulse
+        {
             return RingKernelError::KernelHung { id, instance, after };
         }
         RingKernelError::Timeout { id, after, may_have_run: true }
@@ -72,10 +72,10 @@ impl Waiting {
     /// What to tell a receiver whose deadline has passed.
     pub(crate) fn late(&self, live: &LiveKernel, after: Duration) -> RingKernelError {
         let id = live.id();
+        let waited = self.since.elapsed().min(after);
         let still = |shard: &usize| live.owes(*shard) && self.pulses[*shard] == Some(live.pulse(*shard));
-        let proof = is_evidence(self.since, after) && live.may_answer();
-        let stuck = (0..self.pulses.len()).filter(still);
-        match proof.then(|| live.worst(stuck)).flatten() {
+        let stuck = (0..self.pulses.len()).filter(still).filter(|&shard| live.is_evidence(shard, waited));
+        match live.worst(stuck).filter(|_| live.may_answer()) {
             Some(instance) => RingKernelError::KernelHung { id, instance, after },
             None => RingKernelError::Timeout { id, after, may_have_run: true },
         }
@@ -161,6 +161,12 @@ impl LiveKernel {
         stuck.min_by_key(empty).map(|shard| shard as u32)
     }
 
+    /// Whether a heartbeat that stood still for so long proves anything.
+    fn is_evidence(&self, shard: usize, still: Duration) -> bool {
+        let naps = self.is_polled() && self.kernel().ports()[shard].requests.is_empty();
+        still >= if naps { LEAST_OF_A_NAPPER } else { LEAST_EVIDENCE }
+    }
+
     /// Ends the kernel if a shard has been stuck for too long.
     fn lock_out_if_hung(&self) {
         let Some(after) = self.watchdog.after else { return };
@@ -174,7 +180,8 @@ impl LiveKernel {
             let pulse = (self.may_answer() && self.owes(shard)).then(|| self.pulse(shard));
             match (pulse, &seen) {
                 (Some(pulse), Some((before, since))) if pulse == *before => {
-                    if now.saturating_duration_since(*since) >= after {
+                    let still = now.saturating_duration_since(*since);
+                    if still >= after && self.is_evidence(shard, still) {
                         stuck.push(shard);
                     }
                 }

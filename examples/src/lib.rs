@@ -8,6 +8,7 @@
 //! 6. `request_reply`: how long a request takes, on every backend present.
 //! 7. `inspect`: the device code the compiler made of an actor.
 //! 8. `restore`: states are kept, a kernel is ended in good order, and another goes on where it stopped.
+//! 9. `batches`: many messages in one call, and a stream of their replies.
 //!
 //! ```sh
 //! cargo run --release --example quickstart

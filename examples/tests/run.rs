@@ -83,6 +83,16 @@ fn many_instances_keep_their_states_apart() {
 }
 
 #[test]
+fn batches_hand_over_many_messages_and_stream_their_replies() {
+    let said = output("batches", &[]);
+    has(&said, &["64 turnstiles on ", "100000 visitors entered; the last ticket was seen at 1 turnstile"]);
+    has(
+        &said,
+        &["valid: true", "nobody enters without a ticket", "1000 of the first thousand tickets are valid"],
+    );
+}
+
+#[test]
 fn backends_agree_on_every_answer() {
     let said = output("backends", &[]);
     has(&said, &["8 x d6: Rolled", "3 x d0: division by zero", "10000 x d2: Rolled"]);

@@ -94,12 +94,15 @@ impl Lane {
     fn drain_until_quiet(&self, port: &Port, sink: &mut impl Sink) {
         let mut seen = 1;
         loop {
-            if port.replies.shape().payload_words() <= ON_STACK {
-                self.take_all(port, &mut [0; ON_STACK], sink);
+            let (mut few, mut many);
+            let words: &mut [u32] = if port.replies.shape().payload_words() <= ON_STACK {
+                few = [0; ON_STACK];
+                &mut few
             } else {
-                let mut words = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-                self.take_all(port, &mut words, sink);
-            }
+                many = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                &mut many
+            };
+            self.take_all(port, words, sink);
             // Release: the next drainer sees what we drained. Acquire: the signal that makes this fail brings what its
             // sender published.
             match self.signals.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {

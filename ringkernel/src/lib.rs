@@ -61,8 +61,9 @@
 //! [`ActorRef`] and [`KernelHandle`]; [`KernelState`] for the lifecycle, [`RingKernelError`] for what can go wrong.
 //!
 //! For readers of the source: `message` and `actor` (what the macros implement), `native` (handlers as native code), then the
-//! request path from the outside in: `actor`/`handle`, `live` (a launched kernel), `ticket` and `pending` (who waits for which
-//! reply), `lane` (the rings of a shard), `bridge` (looking for the replies of devices that say nothing).
+//! request path from the outside in: `actor`/`handle`, `request` (a message on its way, and its reply), `requests` and `live` (a launched
+//! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `room` (senders that wait for a full
+//! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
 //! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return).
 
 #![forbid(unsafe_code)]

@@ -16,27 +16,17 @@
 //! The code is generic over its memory ([`RingMemory`]) and its reservation counter ([`Cursor`]), so that a model checker
 //! runs these very lines.
 
+mod memory;
+
+pub use memory::{RawMemory, RingMemory, Window};
+
 use super::slot::{self, CHUNK_DATA_WORDS, Correlation, HEADER_CHUNKS, Header, SlotShape};
-use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The ring has no free slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ring is full")]
 pub struct Full;
-
-/// The memory both ends see: 64-bit words of slots, and the head word.
-pub trait RingMemory: Send + Sync {
-    /// Reads 64-bit word `index` of the slot area.
-    fn load(&self, index: usize, order: Ordering) -> u64;
-    /// Writes 64-bit word `index` of the slot area.
-    fn store(&self, index: usize, value: u64, order: Ordering);
-    /// Reads the consumer's published position.
-    fn load_head(&self, order: Ordering) -> u64;
-    /// Publishes the consumer's position.
-    fn store_head(&self, value: u64, order: Ordering);
-}
 
 /// A counter of the producers' side: the positions reserved, or the head as they last saw it.
 pub trait Cursor: Send + Sync {
@@ -71,98 +61,6 @@ impl Cursor for AtomicU64 {
     }
 }
 
-/// Ring memory at fixed addresses: heap memory, or pinned memory that a device maps.
-pub struct RawMemory {
-    slots: *const AtomicU64,
-    words: usize,
-    head: *const AtomicU64,
-    _owner: Arc<dyn Any + Send + Sync>,
-}
-
-// SAFETY: the pointers are to atomics only, valid for as long as `_owner`, which is Send + Sync and moves along.
-unsafe impl Send for RawMemory {}
-// SAFETY: as above; every access is atomic.
-unsafe impl Sync for RawMemory {}
-
-impl RawMemory {
-    /// Wraps memory owned by `owner`.
-    ///
-    /// # Safety
-    /// `slots` must point to `words` 64-bit words and `head` to one, both 8-byte aligned, inside memory that lives as long as
-    /// `owner` and that host threads access through atomics only.
-    pub unsafe fn new(
-        slots: *mut u64,
-        words: usize,
-        head: *mut u64,
-        owner: Arc<dyn Any + Send + Sync>,
-    ) -> Self {
-        Self { slots: slots.cast(), words, head: head.cast(), _owner: owner }
-    }
-
-    /// Zeroed heap memory for a ring of `capacity` slots.
-    pub fn heap(capacity: u32, shape: SlotShape) -> Self {
-        let words = capacity as usize * shape.bytes() / 8;
-        // One 64-byte line for the head, then the slots, all lines aligned.
-        #[repr(C, align(64))]
-        struct Line([AtomicU64; 8]);
-        let lines: Vec<Line> =
-            (0..1 + words / 8).map(|_| Line(std::array::from_fn(|_| AtomicU64::new(0)))).collect();
-        let owner: Arc<Vec<Line>> = Arc::new(lines);
-        let (head, slots) = (owner[0].0.as_ptr(), owner[1..].as_ptr().cast::<AtomicU64>());
-        Self { slots, words, head, _owner: owner }
-    }
-
-    /// Where the first slot lies in host memory, for control blocks.
-    pub fn slots_address(&self) -> u64 {
-        self.slots as u64
-    }
-
-    /// Where the head word lies in host memory.
-    pub fn head_address(&self) -> u64 {
-        self.head as u64
-    }
-
-    #[inline]
-    fn word(&self, index: usize) -> &AtomicU64 {
-        if index >= self.words {
-            self.no_such_word(index);
-        }
-        // SAFETY: the index was checked, and the constructor's contract makes the memory valid and atomic.
-        unsafe { &*self.slots.add(index) }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn no_such_word(&self, index: usize) -> ! {
-        panic!("ring word {index} of {}", self.words);
-    }
-
-    #[inline]
-    fn head(&self) -> &AtomicU64 {
-        // SAFETY: the constructor's contract.
-        unsafe { &*self.head }
-    }
-}
-
-impl RingMemory for RawMemory {
-    #[inline]
-    fn load(&self, index: usize, order: Ordering) -> u64 {
-        self.word(index).load(order)
-    }
-    #[inline]
-    fn store(&self, index: usize, value: u64, order: Ordering) {
-        self.word(index).store(value, order)
-    }
-    #[inline]
-    fn load_head(&self, order: Ordering) -> u64 {
-        self.head().load(order)
-    }
-    #[inline]
-    fn store_head(&self, value: u64, order: Ordering) {
-        self.head().store(value, order)
-    }
-}
-
 /// What producers share, in lines of its own.
 #[repr(align(128))]
 struct Producers<C> {
@@ -177,6 +75,9 @@ pub struct Ring<M = RawMemory, C = AtomicU64> {
     memory: M,
     capacity: u64,
     shape: SlotShape,
+    /// 64-bit words of a slot, and the most payload words it carries: what the shape says, at hand.
+    slot_words: usize,
+    payload_words: usize,
     start: u64,
     /// How many positions had been reserved when the ring was closed, or [`OPEN`].
     closed: AtomicU64,
@@ -197,7 +98,8 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         assert!(capacity.is_power_of_two(), "a ring's capacity is a power of two, not {capacity}");
         let producers = Producers { tail: C::new(start), seen: C::new(start) };
         let (capacity, closed) = (capacity as u64, AtomicU64::new(OPEN));
-        let ring = Self { memory, capacity, shape, start, closed, producers };
+        let (slot_words, payload_words) = (shape.chunks() * 2, shape.payload_words());
+        let ring = Self { memory, capacity, shape, slot_words, payload_words, start, closed, producers };
         for position in (0..ring.capacity).map(|i| start.wrapping_add(i)) {
             // The sequence of the lap before: nobody waits for it.
             let stale = slot::sequence(position.wrapping_sub(ring.capacity)) as u64;
@@ -257,7 +159,7 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     #[inline]
     fn word_of(&self, position: u64, chunk: usize) -> usize {
         let slot = (position & (self.capacity - 1)) as usize;
-        (slot * self.shape.chunks() + chunk) * 2
+        slot * self.slot_words + chunk * 2
     }
 
     /// Reserves up to `want` positions: the first, and how many.
@@ -298,7 +200,7 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
 
     #[inline]
     fn check_fits(&self, payload: usize) {
-        if payload.div_ceil(4) > self.shape.payload_words() {
+        if payload.div_ceil(4) > self.payload_words {
             self.does_not_fit(payload);
         }
     }
@@ -346,54 +248,69 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         last
     }
 
+    /// The words of a position's slot: eight at least.
+    #[inline]
+    fn slot(&self, position: u64) -> Window<'_, M> {
+        let slot = self.memory.window(self.word_of(position, 0), self.slot_words);
+        // What a shape promises; said here for the compiler, which then knows that the first words are there.
+        assert!(slot.len() >= slot::SLOT_GRAIN / 8);
+        slot
+    }
+
     /// Writes a slot, which publishes it. The payload fits: the callers have checked that.
     #[inline]
     fn write(&self, position: u64, header: Header, payload: &[u8]) {
         let h = Header { words: payload.len().div_ceil(4) as u16, ..header }.to_words();
         let sequence = (slot::sequence(position) as u64) << 32;
-        let first = self.word_of(position, 0);
-        let put = |word: usize, data: [u32; CHUNK_DATA_WORDS]| {
-            self.memory.store(word, data[0] as u64 | (data[1] as u64) << 32, Ordering::Relaxed);
+        let slot = self.slot(position);
+        let put = |chunk: usize, data: [u32; CHUNK_DATA_WORDS]| {
+            slot.store(2 * chunk, data[0] as u64 | (data[1] as u64) << 32, Ordering::Relaxed);
             // Release pairs with the acquire load in `chunk`: whoever sees the sequence sees the word before it.
-            self.memory.store(word + 1, data[2] as u64 | sequence, Ordering::Release);
+            slot.store(2 * chunk + 1, data[2] as u64 | sequence, Ordering::Release);
         };
-        put(first, [h[0], h[1], h[2]]);
-        put(first + 2, [h[3], h[4], h[5]]);
-        let mut word = first + 2 * HEADER_CHUNKS;
+        put(0, [h[0], h[1], h[2]]);
+        put(1, [h[3], h[4], h[5]]);
+        let mut chunk = HEADER_CHUNKS;
         let mut whole = payload.chunks_exact(4 * CHUNK_DATA_WORDS);
         for twelve in &mut whole {
-            put(word, [word_at(twelve, 0), word_at(twelve, 4), word_at(twelve, 8)]);
-            word += 2;
+            put(chunk, [word_at(twelve, 0), word_at(twelve, 4), word_at(twelve, 8)]);
+            chunk += 1;
         }
         let rest = whole.remainder();
         if !rest.is_empty() {
-            put(word, [word_at(rest, 0), word_at(rest, 4), word_at(rest, 8)]);
+            put(chunk, [word_at(rest, 0), word_at(rest, 4), word_at(rest, 8)]);
         }
-    }
-
-    /// The data of the chunk whose first word is `word`, if it has been published.
-    #[inline]
-    fn chunk(&self, word: usize, sequence: u32) -> Option<[u32; CHUNK_DATA_WORDS]> {
-        // Acquire pairs with the release store of the sequence in `write` (or the device's 16-byte store).
-        let high = self.memory.load(word + 1, Ordering::Acquire);
-        if (high >> 32) as u32 != sequence {
-            return None;
-        }
-        let low = self.memory.load(word, Ordering::Relaxed);
-        Some([low as u32, (low >> 32) as u32, high as u32])
     }
 
     /// Whether the message at `position` is there to be taken (its first chunk has been published). Any thread may ask; a position
     /// that the consumer has passed may look either way.
     #[inline]
     pub fn is_published(&self, position: u64) -> bool {
-        self.chunk(self.word_of(position, 0), slot::sequence(position)).is_some()
+        // Acquire pairs with the release store of the sequence in `write`: who is told of a message may take it.
+        let high = self.memory.load(self.word_of(position, 0) + 1, Ordering::Acquire);
+        (high >> 32) as u32 == slot::sequence(position)
     }
 
     /// The consuming end. There must be one at a time: that is the caller's to ensure (a lock, or one thread).
     pub fn consumer(&self) -> Consumer {
         Consumer { position: self.start }
     }
+}
+
+/// The data of a slot's chunk, if it has been published.
+#[inline]
+fn chunk<M: RingMemory>(
+    slot: &Window<'_, M>,
+    chunk: usize,
+    sequence: u32,
+) -> Option<[u32; CHUNK_DATA_WORDS]> {
+    // Acquire pairs with the release store of the sequence in `write` (or the device's 16-byte store).
+    let high = slot.load(2 * chunk + 1, Ordering::Acquire);
+    if (high >> 32) as u32 != sequence {
+        return None;
+    }
+    let low = slot.load(2 * chunk, Ordering::Relaxed);
+    Some([low as u32, (low >> 32) as u32, high as u32])
 }
 
 /// Four bytes as a word; what lies beyond the end is 0.
@@ -457,34 +374,38 @@ impl Consumer {
         Self { position }
     }
 
-    /// Takes the next message if it is there, copying its payload (little-endian words) to the front of `payload`.
+    /// Takes the next message if it is there, copying its payload (little-endian words) to the front of `payload`. What lies behind it
+    /// there is not kept.
     ///
     /// The slot is given back by the next [`publish`](Self::publish). A header that claims more words than a slot has is
     /// returned with tag 0, which no message has, and no payload.
-    #[inline]
+    // Always: a call would hand the header back through memory, and that is a good part of the work.
+    #[inline(always)]
     pub fn pop<M: RingMemory, C: Cursor>(
         &mut self,
         ring: &Ring<M, C>,
         payload: &mut [u32],
     ) -> Option<Header> {
         let sequence = slot::sequence(self.position);
-        let mut word = ring.word_of(self.position, 0);
-        let [tag, instance, index] = ring.chunk(word, sequence)?;
-        let [gen_words, low, high] = ring.chunk(word + 2, sequence)?;
+        let slot = ring.slot(self.position);
+        let [tag, instance, index] = chunk(&slot, 0, sequence)?;
+        let [gen_words, low, high] = chunk(&slot, 1, sequence)?;
         let mut header = Header::from_words([tag, instance, index, gen_words, low, high]);
-        if header.words as usize > ring.shape.payload_words().min(payload.len()) {
+        if header.words as usize > ring.payload_words.min(payload.len()) {
             header.tag = 0;
             header.words = 0;
         }
-        let mut out = payload[..header.words as usize].chunks_exact_mut(CHUNK_DATA_WORDS);
-        for three in &mut out {
-            word += 2;
-            three.copy_from_slice(&ring.chunk(word + 2, sequence)?);
-        }
-        let rest = out.into_remainder();
-        if !rest.is_empty() {
-            let data = ring.chunk(word + 4, sequence)?;
-            rest.iter_mut().zip(data).for_each(|(out, word)| *out = word);
+        let words = header.words as usize;
+        let (mut at, mut number) = (0, HEADER_CHUNKS);
+        while at < words {
+            let data = chunk(&slot, number, sequence)?;
+            // Whole chunks, as far as there is room: what lies behind the message is not kept.
+            match payload.get_mut(at..at + CHUNK_DATA_WORDS) {
+                Some(three) => three.copy_from_slice(&data),
+                None => payload[at..].iter_mut().zip(data).for_each(|(out, word)| *out = word),
+            }
+            at += CHUNK_DATA_WORDS;
+            number += 1;
         }
         self.position = self.position.wrapping_add(1);
         Some(header)
@@ -509,173 +430,4 @@ impl Consumer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::thread;
-
-    fn header(instance: u32) -> Header {
-        Header { tag: 300, instance, correlation: Correlation::NONE, words: 0, hlc: 0 }
-    }
-
-    fn ring(capacity: u32, payload: usize, start: u64) -> Ring {
-        let shape = SlotShape::for_payload(payload).unwrap();
-        Ring::new(RawMemory::heap(capacity, shape), capacity, shape, start)
-    }
-
-    #[test]
-    fn messages_come_out_in_order_with_their_payload_at_every_size_and_across_the_counter_wrap() {
-        for start in [0, u32::MAX as u64 - 5, u64::MAX - 5, u64::MAX] {
-            for payload in 0..100usize {
-                let ring = ring(4, 100, start);
-                let mut consumer = ring.consumer();
-                let mut out = [0u32; 64];
-                for i in 0..20u32 {
-                    let bytes: Vec<u8> = (0..payload).map(|k| (k as u32 * 7 + i) as u8).collect();
-                    ring.try_push(header(i), &bytes).unwrap();
-                    let got = consumer.pop(&ring, &mut out).unwrap();
-                    assert_eq!((got.instance, got.words as usize), (i, payload.div_ceil(4)));
-                    let raw: Vec<u8> = out.iter().flat_map(|w| w.to_le_bytes()).take(payload).collect();
-                    assert_eq!(raw, bytes);
-                    assert!(consumer.pop(&ring, &mut out).is_none());
-                    consumer.publish(&ring);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_full_ring_says_so_until_the_consumer_publishes() {
-        let ring = ring(2, 8, 0);
-        let mut consumer = ring.consumer();
-        let mut out = [0; 6];
-        assert_eq!(ring.try_push(header(0), &[]), Ok(()));
-        assert_eq!(ring.try_push(header(1), &[]), Ok(()));
-        assert_eq!(ring.try_push(header(2), &[]), Err(Full));
-        assert!(consumer.pop(&ring, &mut out).is_some());
-        assert_eq!(ring.try_push(header(2), &[]), Err(Full));
-        consumer.publish(&ring);
-        assert_eq!(ring.try_push(header(2), &[]), Ok(()));
-        assert_eq!(ring.len(), 2);
-    }
-
-    #[test]
-    fn a_batch_takes_what_room_there_is_in_one_piece_wherever_the_counters_stand() {
-        for start in [0, u32::MAX as u64 - 2, u64::MAX - 2] {
-            let ring = ring(4, 12, start);
-            let mut consumer = ring.consumer();
-            let mut out = [0; 6];
-            for lap in 0..5u32 {
-                assert_eq!(ring.try_push(header(100 + lap), &lap.to_le_bytes()), Ok(()));
-                let mut batch = ring.reserve(10).unwrap();
-                assert_eq!(batch.left(), 3);
-                (0..3u32).for_each(|i| batch.push(header(i), &[(lap * 3 + i) as u8; 9]));
-                drop(batch);
-                assert!(ring.reserve(1).is_err());
-                assert_eq!(consumer.pop(&ring, &mut out).unwrap().instance, 100 + lap);
-                assert_eq!(out[0], lap);
-                for i in 0..3 {
-                    assert_eq!(consumer.pop(&ring, &mut out).unwrap().instance, i);
-                    assert_eq!(
-                        out[..3],
-                        [(lap * 3 + i) * 0x0101_0101, (lap * 3 + i) * 0x0101_0101, lap * 3 + i]
-                    );
-                }
-                assert!(consumer.pop(&ring, &mut out).is_none());
-                consumer.publish(&ring);
-            }
-            assert_eq!((ring.pushed(), ring.consumed(), ring.len()), (20, 20, 0));
-        }
-    }
-
-    #[test]
-    fn what_a_batch_reserved_and_did_not_write_is_published_as_messages_for_nobody() {
-        let ring = ring(8, 8, 0);
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut batch = ring.reserve(3).unwrap();
-            batch.push(header(7), &[1]);
-            batch.push(header(8), &[0; 1000]);
-        }));
-        assert!(panicked.is_err());
-        ring.try_push(header(9), &[]).unwrap();
-        let mut consumer = ring.consumer();
-        let got: Vec<_> = std::iter::from_fn(|| consumer.pop(&ring, &mut [0; 6])).collect();
-        let seen: Vec<_> = got.iter().map(|h| (h.tag, h.instance, h.correlation.is_some())).collect();
-        assert_eq!(seen, [(300, 7, false), (0, 0, false), (0, 0, false), (300, 9, false)]);
-    }
-
-    #[test]
-    fn many_producers_lose_nothing_duplicate_nothing_and_keep_each_senders_order() {
-        const PRODUCERS: u32 = 4;
-        const EACH: u32 = if cfg!(miri) { 50 } else { 20_000 };
-        let ring = ring(64, 40, 0);
-        thread::scope(|s| {
-            for p in 0..PRODUCERS {
-                let ring = &ring;
-                s.spawn(move || {
-                    let bytes =
-                        |i: u32| -> Vec<u8> { (0..10u32).flat_map(|k| (i * 31 + k).to_le_bytes()).collect() };
-                    let mut i = 0;
-                    while i < EACH {
-                        // One at a time, or as many as there is room for.
-                        let want = if (i / 7 + p) % 2 == 0 { 1 } else { (EACH - i).min(50) };
-                        let Ok(mut batch) = ring.reserve(want as usize) else {
-                            thread::yield_now();
-                            continue;
-                        };
-                        while batch.left() > 0 {
-                            batch.push(Header { hlc: i as u64, ..header(p) }, &bytes(i));
-                            i += 1;
-                        }
-                    }
-                });
-            }
-            let mut consumer = ring.consumer();
-            let mut next = [0u64; PRODUCERS as usize];
-            let mut out = [0u32; 16];
-            let mut left = PRODUCERS * EACH;
-            while left > 0 {
-                let Some(got) = consumer.pop(&ring, &mut out) else {
-                    consumer.publish(&ring);
-                    thread::yield_now();
-                    continue;
-                };
-                assert_eq!(got.hlc, next[got.instance as usize]);
-                assert!((0..10).all(|k| out[k as usize] == got.hlc as u32 * 31 + k), "torn payload");
-                next[got.instance as usize] += 1;
-                left -= 1;
-            }
-        });
-    }
-
-    #[test]
-    fn a_closed_ring_takes_nothing_more_and_gives_out_what_it_took() {
-        for start in [0, u64::MAX - 1] {
-            let ring = ring(4, 8, start);
-            let mut consumer = ring.consumer();
-            for i in 0..3 {
-                ring.try_push(header(i), &[]).unwrap();
-            }
-            assert_eq!(ring.close(), 3);
-            assert_eq!((ring.pushed(), ring.len()), (3, 3));
-            assert_eq!(ring.try_push(header(3), &[]), Err(Full));
-            for i in 0..3 {
-                assert_eq!(consumer.pop(&ring, &mut [0; 6]).map(|header| header.instance), Some(i));
-                consumer.publish(&ring);
-                assert_eq!(ring.try_push(header(3), &[]), Err(Full));
-            }
-            assert!(ring.reserve(2).is_err() && consumer.pop(&ring, &mut [0; 6]).is_none());
-            assert_eq!((ring.pushed(), ring.consumed(), ring.len()), (3, 3, 0));
-        }
-    }
-
-    #[test]
-    fn a_header_that_claims_more_than_a_slot_is_not_believed() {
-        let ring = ring(2, 24, 0);
-        let mut consumer = ring.consumer();
-        ring.try_push(header(0), &[1, 2, 3]).unwrap();
-        let word = ring.word_of(0, 1);
-        ring.memory.store(word, u64::MAX, Ordering::Relaxed);
-        let got = consumer.pop(&ring, &mut [0; 6]).unwrap();
-        assert_eq!((got.tag, got.words), (0, 0));
-    }
-}
+mod tests;

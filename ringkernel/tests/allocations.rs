@@ -1,0 +1,162 @@
+//! Messages cost no allocation once a kernel has run for a while: counted over all threads, those of the device included.
+
+use futures::{StreamExt, TryStreamExt};
+use ringkernel::prelude::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Add {
+    n: u64,
+}
+
+/// A reply larger than a slot of 64 bytes, and than what is decoded on the stack without ado.
+#[derive(RingMessage, Clone, Copy, Debug, PartialEq)]
+struct Sums {
+    sums: [u64; 20],
+}
+
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Spread {
+    n: u64,
+}
+
+#[ring_kernel(id = "allocations")]
+#[derive(Default)]
+struct Adder {
+    sum: u64,
+}
+
+#[ring_kernel]
+impl Adder {
+    #[handler]
+    fn add(&mut self, _ctx: &mut RingContext, msg: Add) -> u64 {
+        self.sum += msg.n;
+        self.sum
+    }
+
+    #[handler]
+    fn spread(&mut self, _ctx: &mut RingContext, msg: Spread) -> Sums {
+        let mut sums = [msg.n; 20];
+        sums[19] += 19;
+        Sums { sums }
+    }
+}
+
+const MESSAGES: u64 = 12_000;
+/// What an executor, a thread that blocks for the first time, or a growing queue may take, whatever the number of messages.
+const FEW: u64 = 60;
+
+/// Runs `work` twice, and counts the second time.
+fn counted(what: &str, mut work: impl FnMut(u64)) {
+    work(MESSAGES / 4);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work(MESSAGES);
+    let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    println!("{what}: {count} allocations for {MESSAGES} messages");
+    assert!(count <= FEW, "{what}: {count} allocations for {MESSAGES} messages");
+}
+
+#[test]
+fn messages_of_every_kind_allocate_nothing_in_steady_state() {
+    let runtime =
+        smol::block_on(RingKernel::builder().backend(Backend::Cpu).build()).expect("the CPU is always there");
+    for capacity in [16, 1024] {
+        let options = LaunchOptions::default().instances(8).queue_capacity(capacity);
+        let adder = smol::block_on(Adder::launch(&runtime, options)).expect("launched");
+        let adder = &adder;
+        counted("ask", |count| {
+            smol::block_on(async {
+                for n in 0..count {
+                    adder.ask(Add { n }).await.expect("answered");
+                }
+            })
+        });
+        counted("a proxy's method", |count| {
+            smol::block_on(async {
+                for n in 0..count {
+                    adder.add(Add { n }).await.expect("answered");
+                }
+            })
+        });
+        counted("ask_blocking", |count| {
+            (0..count).for_each(|n| assert!(adder.ask_blocking(Add { n }).is_ok()));
+        });
+        counted("ask, large replies", |count| {
+            smol::block_on(async {
+                for n in 0..count {
+                    assert_eq!(adder.ask(Spread { n }).await.expect("answered").sums[19], n + 19);
+                }
+            })
+        });
+        counted("tell", |count| {
+            smol::block_on(async {
+                for n in 0..count {
+                    adder.tell(Add { n }).await.expect("handed over");
+                }
+            })
+        });
+        counted("tell_blocking", |count| {
+            (0..count).for_each(|n| adder.tell_blocking(Add { n }).expect("handed over"));
+        });
+        counted("tell_many", |count| {
+            smol::block_on(adder.tell_many((0..count).map(|n| Add { n }))).expect("handed over");
+        });
+        counted("tell_many_at_blocking, some at a time", |count| {
+            for first in (0..count).step_by(100) {
+                let some = (first..first + 100).map(|n| ((n % 8) as u32, Add { n }));
+                adder.tell_many_at_blocking(some).expect("handed over");
+            }
+        });
+        counted("ask_many", |count| {
+            let replies = adder
+                .ask_many((0..count).map(|n| Add { n }))
+                .try_fold(0, async |answered, _| Ok(answered + 1));
+            assert_eq!(smol::block_on(replies).expect("answered"), count);
+        });
+        counted("ask_many_at, some at a time, large replies", |count| {
+            smol::block_on(async {
+                for first in (0..count).step_by(100) {
+                    let some = (first..first + 100).map(|n| ((n % 8) as u32, Spread { n }));
+                    let mut replies = adder.ask_many_at(some).in_flight(10);
+                    let mut n = first;
+                    while let Some(reply) = replies.next().await {
+                        assert_eq!(reply.expect("answered").sums[19], n + 19);
+                        n += 1;
+                    }
+                }
+            })
+        });
+        counted("ask_many, blocking", |count| {
+            let replies = adder.ask_many((0..count).map(|n| Add { n })).in_flight(3).blocking();
+            assert_eq!(replies.filter(Result::is_ok).count() as u64, count);
+        });
+        smol::block_on(adder.terminate()).expect("terminated");
+    }
+    smol::block_on(runtime.shutdown()).expect("shut down");
+}

@@ -4,7 +4,7 @@
 use super::*;
 use crate::testing::{Bare, Deposit};
 use crate::{BridgePolicy, KernelState, Mode};
-use futures::poll;
+use futures::{StreamExt, poll};
 use std::pin::pin;
 
 const POLICIES: [BridgePolicy; 3] = [BridgePolicy::Spin, BridgePolicy::Adaptive, BridgePolicy::Park];
@@ -133,6 +133,9 @@ fn the_doorbell_is_rung_after_every_push_and_after_every_batch() {
             assert_eq!(rung(), [(0, 13)]);
             account.tell_many_at((0..10).map(|i| (i % 2, ()))).await.unwrap();
             assert_eq!(rung(), [(0, 18), (1, 7)]);
+            let mut replies = pin!(account.ask_many_at((0..10).map(|i| (i % 2, ()))));
+            assert!(poll!(replies.next()).is_pending());
+            assert_eq!(rung(), [(0, 23), (1, 12)]);
         });
     }
 }

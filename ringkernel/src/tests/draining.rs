@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{Bare, Deposit, Misbehave};
 use crate::{KernelState, RingKernelError, TerminateOptions};
 use futures::future::join_all;
-use futures::poll;
+use futures::{StreamExt, poll};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ fn draining_answers_what_waits_refuses_what_comes_and_tells_blocked_senders_at_o
             let mut second = pin!(account.ask(Deposit { cents: 1 }));
             assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
             // The queue is full: these wait for room.
+            let mut many = pin!(account.ask_many([Deposit { cents: 100 }; 5]));
+            assert!(poll!(many.next()).is_pending());
             let mut tell = pin!(account.tell(Deposit { cents: 100 }));
             let mut ask = pin!(account.ask(Deposit { cents: 100 }));
             assert!(poll!(&mut tell).is_pending() && poll!(&mut ask).is_pending());
@@ -37,6 +39,7 @@ fn draining_answers_what_waits_refuses_what_comes_and_tells_blocked_senders_at_o
             });
             assert_eq!(tell.await, Err(TERMINATED));
             assert_eq!(ask.await, Err(TERMINATED));
+            assert_eq!(many.next().await, Some(Err(TERMINATED)));
             assert_eq!(account.tell(()).await, Err(TERMINATED));
             assert_eq!(account.ask(()).await, Err(TERMINATED));
             assert_eq!(account.send(()).await, Err(TERMINATED));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::Deposit;
 use crate::{KernelState, RingKernelError};
-use futures::poll;
+use futures::{StreamExt, poll};
 use std::pin::pin;
 
 /// Long enough for a busy machine to run the fake device's thread meanwhile.
@@ -83,13 +83,17 @@ fn without_a_deadline_everybody_is_told_once_nothing_has_moved_for_as_long_as_wa
             let mut receive = pin!(account.receive::<u32>());
             assert!(poll!(&mut ask).is_pending());
             assert!(poll!(&mut tell).is_pending() && poll!(&mut receive).is_pending());
+            let mut many = pin!(account.ask_many([(); 5]));
+            assert!(poll!(many.next()).is_pending());
             let error = hung(0, AFTER);
             assert_eq!(ask.await, Err(error.clone()));
             assert!(start.elapsed() >= AFTER);
             assert_eq!(tell.await, Err(error.clone()));
             assert_eq!(receive.await, Err(error.clone()));
+            assert_eq!(many.next().await, Some(Err(error.clone())));
             assert_eq!(account.ask(()).await, Err(error.clone()));
             assert_eq!(account.try_tell(()).unwrap_err().reason, error);
+            assert!(many.all(async |reply| reply == Err(error.clone())).await);
             assert_eq!(account.pending(), 0);
             account.terminate().await.unwrap();
             assert_eq!(account.tell(()).await, Err(error));

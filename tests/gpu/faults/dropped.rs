@@ -72,7 +72,7 @@ fn drop_at_random(
             let limit = Duration::from_micros(random.below(60));
             match smol::block_on(to.ask_timeout(Echo { n }, limit)) {
                 Ok(answer) => ensure(answer == n + 1, || format!("{n} was answered with {answer}"))?,
-                Err(RingKernelError::Timeout { .. }) => dropped += 1,
+                Err(RingKernelError::Timeout { .. } | RingKernelError::KernelHung { .. }) => dropped += 1,
                 Err(other) => return Err(text(other)),
             }
             continue;

@@ -46,11 +46,14 @@ fn an_idle_runtime_uses_next_to_nothing_under_every_policy_and_a_slow_handler_li
             let mut tell = pin!(account.send(()));
             assert!(poll!(&mut tell).is_ready());
             std::thread::sleep(Duration::from_millis(50));
+            let rounds = || account.live().bridge_rounds().unwrap();
+            let before = rounds();
             let waiting = share(&account).unwrap();
+            let looks = rounds() - before;
             println!("{bridge:?}: idle {:.3} %, a request under way {:.3} %", idle * 100.0, waiting * 100.0);
             match bridge {
-                // As much of a core as it gets.
-                BridgePolicy::Spin => assert!(waiting > 0.1, "{waiting}"),
+                // As much of a core as it gets, which on a busy machine is not much.
+                BridgePolicy::Spin => assert!(looks > 1000, "{looks} looks"),
                 _ => assert!(waiting < 0.02, "{bridge:?}: {:.2} % of a core", waiting * 100.0),
             }
             knobs.hold.store(false, SeqCst);

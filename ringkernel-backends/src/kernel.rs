@@ -88,6 +88,7 @@ pub struct KernelDescriptor {
 
 impl KernelDescriptor {
     /// The handler for a tag.
+    #[inline]
     pub fn handler(&self, tag: u32) -> Option<&'static HandlerInfo> {
         self.handlers.iter().find(|handler| handler.message.tag == tag)
     }

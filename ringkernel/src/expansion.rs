@@ -122,6 +122,7 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
     ///
     /// # Errors
     /// [`FaultKind::Malformed`] when the bytes are not an `M`.
+    #[inline]
     pub fn answer(
         payload: &[u8],
         reply: &mut [u8],

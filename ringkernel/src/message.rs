@@ -81,6 +81,7 @@ impl DecodeError {
 }
 
 /// Checks that `bytes` has the length of a `T`.
+#[inline]
 pub fn check_length<T: DeviceType>(bytes: &[u8]) -> Result<(), DecodeError> {
     if bytes.len() == T::SIZE as usize {
         return Ok(());
@@ -89,11 +90,13 @@ pub fn check_length<T: DeviceType>(bytes: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Writes a field at its offset.
+#[inline]
 pub fn encode_field<T: DeviceType>(value: &T, out: &mut [u8], offset: u32) {
     value.encode(&mut out[offset as usize..(offset + T::SIZE) as usize]);
 }
 
 /// Reads a field at its offset. The caller has checked the whole's length.
+#[inline]
 pub fn decode_field<T: DeviceType>(bytes: &[u8], offset: u32) -> Result<T, DecodeError> {
     match bytes.get(offset as usize..(offset + T::SIZE) as usize) {
         Some(field) => T::decode(field),
@@ -138,9 +141,11 @@ macro_rules! scalars {
             const NAME: &'static str = stringify!($ty);
             const SIZE: u32 = size_of::<$ty>() as u32;
             const ALIGN: u32 = Self::SIZE;
+            #[inline]
             fn encode(&self, out: &mut [u8]) {
                 out[..size_of::<$ty>()].copy_from_slice(&self.to_le_bytes());
             }
+            #[inline]
             fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
                 match bytes.try_into() {
                     Ok(bytes) => Ok(Self::from_le_bytes(bytes)),

@@ -10,7 +10,9 @@ use ringkernel_backends::kernel::{
     DeviceError, FaultSite, NativeShard, NativeShardSpec, Outcome, intern_site,
 };
 use std::any::Any;
+use std::borrow::{Borrow, BorrowMut};
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Mutex;
 
@@ -21,34 +23,70 @@ use std::sync::Mutex;
 /// which is a defect of whoever wrote them: the runtime encodes states itself.
 pub fn native_shard<A: Actor>(spec: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
     install_hook();
-    let mut actors: Vec<A> = Vec::new();
-    if actors.try_reserve_exact(spec.count as usize).is_err() {
-        let bytes = spec.count as u64 * size_of::<A>() as u64;
-        return Err(DeviceError::OutOfMemory {
-            bytes,
-            what: format!("{} instances of `{}`", spec.count, A::NAME),
-        });
-    }
-    let mut wire = vec![0; A::SIZE as usize];
-    for local in 0..spec.count {
-        wire.fill(0);
-        (spec.initial)(spec.first + local * spec.stride, &mut wire);
-        actors.push(A::decode(&wire).map_err(|error| DeviceError::Driver {
-            call: "decoding the initial state",
-            reason: error.to_string(),
-        })?);
-    }
-    Ok(Box::new(Shard { actors }))
+    if spec.count <= FEW { Shard::<A, Apart<A>>::build(spec) } else { Shard::<A, A>::build(spec) }
 }
 
-struct Shard<A> {
-    actors: Vec<A>,
+/// So many actors of a shard at most lie in lines of their own each.
+const FEW: u32 = 64;
+
+/// A few actors are a few lines, and the shard writes them for every message: beside something that senders read for every message
+/// (the heap decides), each would take the line from the other.
+#[repr(align(128))]
+struct Apart<A>(A);
+
+impl<A> From<A> for Apart<A> {
+    fn from(actor: A) -> Self {
+        Self(actor)
+    }
 }
 
-impl<A: Actor> NativeShard for Shard<A> {
+impl<A> Borrow<A> for Apart<A> {
+    fn borrow(&self) -> &A {
+        &self.0
+    }
+}
+
+impl<A> BorrowMut<A> for Apart<A> {
+    fn borrow_mut(&mut self) -> &mut A {
+        &mut self.0
+    }
+}
+
+/// The actors, each in its place: in a `C`.
+#[repr(align(128))]
+struct Shard<A, C> {
+    actors: Vec<C>,
+    of: PhantomData<A>,
+}
+
+impl<A: Actor, C: From<A> + BorrowMut<A> + Send + 'static> Shard<A, C> {
+    fn build(spec: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
+        let mut actors: Vec<C> = Vec::new();
+        if actors.try_reserve_exact(spec.count as usize).is_err() {
+            let bytes = spec.count as u64 * size_of::<C>() as u64;
+            return Err(DeviceError::OutOfMemory {
+                bytes,
+                what: format!("{} instances of `{}`", spec.count, A::NAME),
+            });
+        }
+        let mut wire = vec![0; A::SIZE as usize];
+        for local in 0..spec.count {
+            wire.fill(0);
+            (spec.initial)(spec.first + local * spec.stride, &mut wire);
+            let actor = A::decode(&wire).map_err(|error| DeviceError::Driver {
+                call: "decoding the initial state",
+                reason: error.to_string(),
+            })?;
+            actors.push(actor.into());
+        }
+        Ok(Box::new(Self { actors, of: PhantomData }))
+    }
+}
+
+impl<A: Actor, C: BorrowMut<A> + Send> NativeShard for Shard<A, C> {
     fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome {
         let fault = |kind| Outcome::Fault { kind, site: FaultSite::None };
-        let Some(actor) = self.actors.get_mut(local as usize) else {
+        let Some(actor) = self.actors.get_mut(local as usize).map(BorrowMut::borrow_mut) else {
             return fault(FaultKind::UnknownInstance);
         };
         let Some(handler) = A::DESCRIPTOR.handler(tag) else {
@@ -64,7 +102,7 @@ impl<A: Actor> NativeShard for Shard<A> {
         // of two words that were stored one by one waits for both stores.
         let mut outcome = fault(FaultKind::Panic);
         let caught = catch(|| {
-            outcome = match actor.dispatch(&mut ctx, tag, message, reply) {
+            outcome = match A::dispatch(actor, &mut ctx, tag, message, reply) {
                 Ok((tag, bytes)) => Outcome::Reply { tag, bytes },
                 Err(kind) => fault(kind),
             };
@@ -76,11 +114,11 @@ impl<A: Actor> NativeShard for Shard<A> {
     }
 
     fn read_state(&self, local: u32, out: &mut [u8]) {
-        self.actors[local as usize].encode(out);
+        self.actors[local as usize].borrow().encode(out);
     }
 
     fn write_state(&mut self, local: u32, state: &[u8]) -> Result<(), DeviceError> {
-        self.actors[local as usize] = A::decode(state)
+        *self.actors[local as usize].borrow_mut() = A::decode(state)
             .map_err(|error| DeviceError::Driver { call: "decoding a state", reason: error.to_string() })?;
         Ok(())
     }

@@ -16,9 +16,13 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// The largest reply that is decoded on the stack.
 const ON_STACK: usize = 1024;
+/// How long a sender that finds a ring full looks for room before it sleeps. A device that is busy with the ring makes some within a
+/// microsecond or two, and to be woken on another core takes some tens of them.
+const LOOKING: Duration = Duration::from_micros(20);
 /// The largest message that is encoded or decoded without much ado.
 const SMALL: usize = 64;
 
@@ -282,10 +286,17 @@ impl LiveKernel {
             }
             match waiting {
                 None => {
-                    *waiting = Some(Waiting { place: self.lanes[shard].room.enter(), _work: Work::of(self) });
+                    let place = self.lanes[shard].room.enter();
+                    let looking = self.may_answer().then(Instant::now);
+                    *waiting = Some(Waiting { place, looking, _work: Work::of(self) });
                     // Pairs with the fence in `collect`: see `Room::call`.
                     fence(Ordering::SeqCst);
                     self.check_device();
+                }
+                Some(Waiting { looking: Some(since), .. }) if since.elapsed() < LOOKING => {
+                    // Other tasks run in between.
+                    waker.wake_by_ref();
+                    return Poll::Pending;
                 }
                 Some(place) => match place.place.poll(waker) {
                     Poll::Pending => return Poll::Pending,
@@ -396,6 +407,8 @@ thread_local! {
 /// What a sender that waits for room holds: its place, and the bridge's attention.
 pub(crate) struct Waiting<'a> {
     place: Place<'a>,
+    /// Since when it looks for room itself, instead of sleeping.
+    looking: Option<Instant>,
     _work: Option<Work<'a>>,
 }
 

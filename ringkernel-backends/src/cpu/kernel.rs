@@ -55,7 +55,8 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
     Ok(Arc::new(CpuKernel { core: Arc::new(core), _pool: pool.clone() }))
 }
 
-/// The handle.
+/// The handle, in lines of its own as well.
+#[repr(align(128))]
 struct CpuKernel {
     core: Arc<Core>,
     /// Keeps the threads.

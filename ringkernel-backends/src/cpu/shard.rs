@@ -33,7 +33,9 @@ const REPLY_TRIES: usize = 4;
 /// Batches before a worker looks up, even if nobody else waits.
 const ROUNDS: usize = 1000;
 
-/// What jobs and the kernel's handle share.
+/// What jobs and the kernel's handle share. Senders read it for each message: in lines of its own, as what the shard writes for each
+/// message is in others.
+#[repr(align(128))]
 pub(super) struct Core {
     pub(super) descriptor: &'static KernelDescriptor,
     pub(super) instances: u32,
@@ -56,8 +58,10 @@ pub(super) struct Shard {
 pub(super) struct Body {
     pub(super) native: Box<dyn NativeShard>,
     requests: Consumer,
-    payload: Vec<u32>,
-    reply: Vec<u8>,
+    /// Words of the message.
+    payload: Apart,
+    /// Bytes of the reply.
+    reply: Apart,
     /// The request whose handler runs.
     handling: Option<Header>,
     /// A finished request whose reply found the ring full: its header and length, the bytes being in `reply`.
@@ -68,13 +72,37 @@ pub(super) struct Body {
     left: u64,
 }
 
+/// Bytes in lines of their own.
+struct Apart {
+    lines: Vec<Line>,
+    length: usize,
+}
+
+#[repr(C, align(128))]
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+struct Line([u64; 16]);
+
+impl Apart {
+    fn new(length: usize) -> Self {
+        Self { lines: vec![Line([0; 16]); length.div_ceil(size_of::<Line>())], length }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
+    }
+
+    fn words(&mut self) -> &mut [u32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length / 4]
+    }
+}
+
 impl Body {
     pub(super) fn new(native: Box<dyn NativeShard>, port: &Port, reply: usize, left: Option<u64>) -> Self {
         Self {
             native,
             requests: port.requests.consumer(),
-            payload: vec![0; port.requests.shape().payload_words()],
-            reply: vec![0; reply],
+            payload: Apart::new(4 * port.requests.shape().payload_words()),
+            reply: Apart::new(reply),
             handling: None,
             unsent: None,
             slice: 1,
@@ -325,7 +353,7 @@ impl<'a> Run<'a> {
                     return End::More;
                 }
             }
-            let Some(header) = body.requests.pop(&port.requests, &mut body.payload) else {
+            let Some(header) = body.requests.pop(&port.requests, body.payload.words()) else {
                 gap += 1;
                 if gap == GAP {
                     self.stop_clock(body);
@@ -373,11 +401,12 @@ impl<'a> Run<'a> {
         if header.words as usize != size.div_ceil(4) {
             return refusal(FaultKind::Malformed);
         }
-        let payload = &bytemuck::cast_slice::<u32, u8>(&body.payload)[..size];
-        let outcome = body.native.handle(local, header.instance, header.tag, payload, &mut body.reply);
+        let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
+        let most = reply.len();
+        let outcome = body.native.handle(local, header.instance, header.tag, payload, reply);
         match outcome {
             // More than the largest reply is not to be believed.
-            Outcome::Reply { bytes, .. } if bytes as usize > body.reply.len() => refusal(FaultKind::Panic),
+            Outcome::Reply { bytes, .. } if bytes as usize > most => refusal(FaultKind::Panic),
             outcome => outcome,
         }
     }
@@ -392,7 +421,7 @@ impl<'a> Run<'a> {
             self.count_fault(header, kind);
         }
         if header.correlation.is_some() {
-            let (tag, length) = encode(outcome, &mut body.reply);
+            let (tag, length) = encode(outcome, body.reply.bytes());
             body.unsent = Some((Header { tag, ..header }, length));
         }
     }
@@ -425,7 +454,7 @@ impl<'a> Run<'a> {
                 self.count();
             }
         }
-        self.port.replies.try_push(header, &body.reply[..length]).is_ok()
+        self.port.replies.try_push(header, &body.reply.bytes()[..length]).is_ok()
     }
 
     /// Counts what was finished.

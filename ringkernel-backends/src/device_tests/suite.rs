@@ -247,11 +247,10 @@ pub(crate) fn termination_works_while_both_rings_are_full(device: &dyn Device) {
     let header = Header { tag: ADD, instance: 0, correlation, words: 0, hlc: 0 };
     // Nobody takes the replies: at some point neither ring moves.
     let mut refused = 0;
-    while refused < 20 {
+    while refused < 20 || host.kernel.ports()[0].requests.len() < 4 {
         refused = if host.try_push(header, &[1]) { 0 } else { refused + 1 };
         thread::sleep(Duration::from_millis(1));
     }
-    assert!(host.kernel.ports()[0].requests.len() == 4, "the request ring is full");
     host.terminate();
     assert_eq!(host.kernel.control().has_terminated, HasTerminated::Done);
 }

@@ -258,7 +258,11 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
     }
 
     /// Writes a slot, which publishes it. The payload fits: the callers have checked that.
-    #[inline]
+    ///
+    /// Always inlined, and so is what calls it once for each of many: a header that was put in memory for a call, word by word, and is
+    /// loaded from there in larger pieces waits until those stores have left the store buffer, behind the slot before, whose
+    /// line another core had.
+    #[inline(always)]
     fn write(&self, position: u64, header: Header, payload: &[u8]) {
         let h = Header { words: payload.len().div_ceil(4) as u16, ..header }.to_words();
         let sequence = (slot::sequence(position) as u64) << 32;
@@ -342,7 +346,7 @@ impl<M: RingMemory, C: Cursor> Batch<'_, M, C> {
     ///
     /// # Panics
     /// If the payload is larger than a slot, or no position is left.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, header: Header, payload: &[u8]) {
         self.ring.check_fits(payload.len());
         assert!(self.left > 0, "the batch is written");

@@ -177,7 +177,8 @@ impl Job {
             told &= !done.moved;
             // Where nobody can wait for it, the host is told when the shard goes idle or others get a turn, not after each of the
             // small batches that a shard takes which is faster than its senders.
-            let yields = done.end == End::More && core.pool.others_wait();
+            let may_go_on = done.end == End::More || (done.end == End::Idle && done.moved);
+            let yields = may_go_on && core.pool.others_wait();
             if done.awaited || (!told && (yields || (done.end == End::Idle && !done.moved))) {
                 told = true;
                 // Without the lock, for the host may do anything here, even terminate the kernel. A panic of its is not ours.
@@ -185,7 +186,7 @@ impl Job {
             }
             linger = done.end == End::Idle;
             match done.end {
-                End::More if yields => return Next::Again,
+                _ if yields => return Next::Again,
                 End::More => {}
                 End::Blocked if tries == REPLY_TRIES => return Next::Blocked,
                 End::Blocked => tries += 1,

@@ -4,7 +4,7 @@ use crate::block::Block;
 use crate::flight::{Found, Held, MOST};
 use crate::live::LiveKernel;
 use crate::park::block_on;
-use crate::requests::Waiting;
+use crate::requests::{Waiting, read_exactly};
 use crate::ticket::{LOOKS, LOOKS_A_POLL};
 use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
 use event_listener::EventListener;
@@ -174,8 +174,20 @@ impl<'a, I, R> Replies<'a, I, R> {
 }
 
 impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I, R> {
-    /// The next item, if it is there. Hands messages over where it is time to.
+    /// The next reply, if it is there, is one, and nothing else is to be done: what most items are.
     #[inline]
+    fn next_at_once(&mut self) -> Option<R> {
+        if self.taken == self.refill_at || self.taken == self.next {
+            return None;
+        }
+        let (tag, words) = self.flight.as_ref()?.ready(self.taken)?;
+        let reply = read_exactly::<R>(tag, words)?.ok()?;
+        self.taken = self.taken.wrapping_add(1);
+        self.looking = None;
+        Some(reply)
+    }
+
+    /// The next item, if it is there. Hands messages over where it is time to.
     fn next_there(&mut self) -> Option<Result<R, RingKernelError>> {
         if self.taken == self.refill_at {
             self.refill();
@@ -303,6 +315,10 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
     fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, RingKernelError>>> {
         let live = self.live;
         loop {
+            if self.is_done() {
+                self.finish();
+                return Poll::Ready(None);
+            }
             if self.poll_begin(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -317,8 +333,7 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 return Poll::Ready(Some(item));
             }
             if self.is_done() {
-                self.finish();
-                return Poll::Ready(None);
+                continue;
             }
             if self.taken == self.next {
                 // Nothing is under way, and there are messages.
@@ -472,13 +487,8 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Stream for Re
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Some(item) = this.next_there() {
-            this.looking = None;
-            return Poll::Ready(Some(item));
-        }
-        if this.is_done() {
-            this.finish();
-            return Poll::Ready(None);
+        if let Some(reply) = this.next_at_once() {
+            return Poll::Ready(Some(Ok(reply)));
         }
         let polled = this.poll_slowly(cx);
         if polled.is_ready() {
@@ -506,12 +516,8 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Iterator for 
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.0.next_there() {
-            Some(item) => Some(item),
-            None if self.0.is_done() => {
-                self.0.finish();
-                None
-            }
+        match self.0.next_at_once() {
+            Some(reply) => Some(Ok(reply)),
             None => self.0.next_blocking(),
         }
     }

@@ -327,11 +327,11 @@ impl LiveKernel {
         reply_tag: u32,
         words: &[AtomicU32],
     ) -> Result<R, RingKernelError> {
-        if reply_tag == R::TAG && words.len() == (R::SIZE as usize).div_ceil(4) {
-            let decoded = with_bytes(R::SIZE as usize, words, R::decode);
-            return decoded.map_err(|error| RingKernelError::MalformedReply { id: self.id(), error });
+        match read_exactly(reply_tag, words) {
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(error)) => Err(RingKernelError::MalformedReply { id: self.id(), error }),
+            None => Err(self.read_other::<R>(instance, reply_tag, words)),
         }
-        Err(self.read_other::<R>(instance, reply_tag, words))
     }
 
     /// What a reply is that is not an `R`.
@@ -368,6 +368,16 @@ impl LiveKernel {
             None => format!("value of an unknown type (tag {tag:#010x})"),
         }
     }
+}
+
+/// Reads a reply of the tag and length of an `R`.
+#[inline]
+pub(crate) fn read_exactly<R: RingMessage>(
+    reply_tag: u32,
+    words: &[AtomicU32],
+) -> Option<Result<R, DecodeError>> {
+    let fits = reply_tag == R::TAG && words.len() == (R::SIZE as usize).div_ceil(4);
+    fits.then(|| with_bytes(R::SIZE as usize, words, R::decode))
 }
 
 /// The first `size` bytes of a reply, to be read.

@@ -154,6 +154,20 @@ impl Cells {
         }
     }
 
+    /// The tag and the words of the reply of `position`, if it is there: what most looks find.
+    #[inline]
+    pub(crate) fn ready(&self, position: u64) -> Option<(u32, &[AtomicU32])> {
+        let (cell, lap) = self.place(position);
+        let (head, reply) = self.cell(cell)?.split_at_checked(HEAD)?;
+        // Acquire pairs with the release in `deliver`: the reply is there.
+        if head[0].load(Ordering::Acquire) != (lap as u32) << LAP | READY {
+            return None;
+        }
+        // Relaxed, both: acquired above.
+        let words = reply.get(..head[3].load(Ordering::Relaxed) as usize)?;
+        Some((head[2].load(Ordering::Relaxed), words))
+    }
+
     /// The instance, the tag, and the words of the reply that is ready.
     #[inline]
     pub(crate) fn reply(&self, position: u64) -> (u32, u32, &[AtomicU32]) {

@@ -400,16 +400,24 @@ impl Consumer {
             header.words = 0;
         }
         let words = header.words as usize;
-        let (mut at, mut number) = (0, HEADER_CHUNKS);
-        while at < words {
-            let data = chunk(&slot, number, sequence)?;
+        let mut put = |at: usize, data: [u32; CHUNK_DATA_WORDS]| {
             // Whole chunks, as far as there is room: what lies behind the message is not kept.
             match payload.get_mut(at..at + CHUNK_DATA_WORDS) {
                 Some(three) => three.copy_from_slice(&data),
                 None => payload[at..].iter_mut().zip(data).for_each(|(out, word)| *out = word),
             }
-            at += CHUNK_DATA_WORDS;
-            number += 1;
+        };
+        // Most messages end in the first line, whose words are known to be there.
+        if words > 0 {
+            put(0, chunk(&slot, HEADER_CHUNKS, sequence)?);
+        }
+        if words > CHUNK_DATA_WORDS {
+            put(CHUNK_DATA_WORDS, chunk(&slot, HEADER_CHUNKS + 1, sequence)?);
+        }
+        let (mut at, mut number) = (2 * CHUNK_DATA_WORDS, HEADER_CHUNKS + 2);
+        while at < words {
+            put(at, chunk(&slot, number, sequence)?);
+            (at, number) = (at + CHUNK_DATA_WORDS, number + 1);
         }
         self.position = self.position.wrapping_add(1);
         Some(header)

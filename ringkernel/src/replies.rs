@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Requests under way unless told.
@@ -174,6 +174,39 @@ impl<'a, I, R> Replies<'a, I, R> {
 }
 
 impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I, R> {
+    /// Hands requests over now, as many as may be under way and as there is room for, and waits for nothing. Says how many are under way.
+    ///
+    /// Polling the stream does so as well. This is for those who want the requests on their way before they have time for the replies.
+    ///
+    /// ```
+    /// # use ringkernel::prelude::*;
+    /// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Square { pub n: u32 }
+    /// # #[ring_kernel(id = "squares")] #[derive(Default)] pub struct Squares { seen: u32 }
+    /// # #[ring_kernel] impl Squares {
+    /// #     #[handler] fn square(&mut self, _ctx: &mut RingContext, msg: Square) -> u32 { self.seen += 1; msg.n * msg.n }
+    /// # }
+    /// use futures::TryStreamExt;
+    ///
+    /// # smol::block_on(async {
+    /// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+    /// let squares = Squares::launch(&runtime, LaunchOptions::default()).await?;
+    /// let mut replies = squares.ask_many((0..100).map(|n| Square { n }));
+    /// assert_eq!(replies.hand_over(), 100);
+    /// // … something else, while the kernel works …
+    /// let all: Vec<u32> = replies.try_collect().await?;
+    /// assert_eq!(all[9], 81);
+    /// # runtime.shutdown().await
+    /// # })?;
+    /// # Ok::<(), RingKernelError>(())
+    /// ```
+    pub fn hand_over(&mut self) -> usize {
+        if self.poll_begin(&mut Context::from_waker(Waker::noop())).is_pending() || self.flight.is_none() {
+            return 0;
+        }
+        self.refill();
+        (self.next.wrapping_sub(self.taken) as usize).saturating_sub(self.left_in_block)
+    }
+
     /// The next reply, if it is there, is one, and nothing else is to be done: what most items are.
     #[inline]
     fn next_at_once(&mut self) -> Option<R> {
@@ -510,6 +543,13 @@ impl<I, R> fmt::Debug for Replies<'_, I, R> {
 /// What [`Replies::blocking`] returns: the replies, in the order of the messages.
 #[must_use = "nothing is sent until the iterator is asked for an item"]
 pub struct BlockingReplies<'a, I, R>(Replies<'a, I, R>);
+
+impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> BlockingReplies<'_, I, R> {
+    /// As [`Replies::hand_over`].
+    pub fn hand_over(&mut self) -> usize {
+        self.0.hand_over()
+    }
+}
 
 impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Iterator for BlockingReplies<'_, I, R> {
     type Item = Result<R, RingKernelError>;

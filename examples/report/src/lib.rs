@@ -43,6 +43,7 @@ const FIGURES: &[Step] = &[
     ("ask_many_blocking", replies::ask_many_blocking),
     ("tell", throughput::tell),
     ("tell_blocking", throughput::tell_blocking),
+    ("tell_turn", throughput::tell_turn),
     ("try_tell", throughput::try_tell),
     ("tell_many", throughput::tell_many),
     ("tell_many_turn", throughput::tell_many_turn),

@@ -21,6 +21,20 @@ pub fn tell(bench: &Bench) -> Measured {
     })
 }
 
+/// `tell(…).await`, one after another, to some thousand instances in turn.
+pub fn tell_turn(bench: &Bench) -> Measured {
+    const TURN: u32 = 4096;
+    let title = "`tell().await`, one by one, to 4,096 instances in turn";
+    let instance = |index| index as u32 % TURN;
+    tells_at(bench, "tell_turn", title, TURN, instance, async |counters, mail| {
+        let each = (0..TURN).map(|instance| counters.at(instance)).collect::<Result<Vec<_>, _>>()?;
+        for &(instance, message) in mail {
+            each[instance as usize].tell(message).await?;
+        }
+        Ok(())
+    })
+}
+
 /// `try_tell`, again where the ring is full.
 pub fn try_tell(bench: &Bench) -> Measured {
     tells(bench, "try_tell", "`try_tell`, one by one, to one instance", async |counter, numbers| {
@@ -58,14 +72,18 @@ pub fn tell_many(bench: &Bench) -> Measured {
 /// `tell_many_at` to some thousand instances in turn.
 pub fn tell_many_turn(bench: &Bench) -> Measured {
     let title = "`tell_many_at` to 4,096 instances in turn";
-    tells_at(bench, "tell_many_turn", title, 4096, |index| index as u32 % 4096)
+    tells_at(bench, "tell_many_turn", title, 4096, |index| index as u32 % 4096, all_at_once)
 }
 
 /// `tell_many_at` to a million instances at random.
 pub fn tell_many_million(bench: &Bench) -> Measured {
     let title = "`tell_many_at` to 1,048,576 instances at random";
     let mut random = Xorshift(0x9e37_79b9_7f4a_7c15);
-    tells_at(bench, "tell_many_million", title, 1 << 20, move |_| random.next() >> 12)
+    tells_at(bench, "tell_many_million", title, 1 << 20, move |_| random.next() >> 12, all_at_once)
+}
+
+async fn all_at_once(counters: &ActorRef<Counter>, mail: &[(u32, Count)]) -> Result<(), RingKernelError> {
+    Ok(counters.tell_many_at(mail.iter().copied()).await?)
 }
 
 /// Marsaglia's xorshift64*; its upper half.
@@ -126,6 +144,7 @@ fn tells_at(
     title: &str,
     instances: u32,
     instance: impl FnMut(usize) -> u32,
+    mut send: impl AsyncFnMut(&ActorRef<Counter>, &[(u32, Count)]) -> Result<(), RingKernelError>,
 ) -> Measured {
     smol::block_on(async {
         let mut mail = Mail::new(bench.arguments.samples(1 << 22, 1 << 14) as usize, instance);
@@ -134,7 +153,7 @@ fn tells_at(
         let mut sent = 0;
         let rounds = rounds(&bench.arguments, MOST, async |count| {
             for piece in mail.send(count as usize) {
-                counters.tell_many_at(piece.iter().copied()).await?;
+                send(&counters, piece).await?;
             }
             sent += u64::from(count);
             Ok(watch.settled(sent)?)

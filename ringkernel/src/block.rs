@@ -10,11 +10,18 @@ use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, Header};
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// The most messages of a block.
 const MESSAGES: usize = 512;
 /// The most bytes, but for a block of one message.
 const BYTES: usize = 32 << 10;
+
+/// How long a sender looks for room itself where the device does not tell of it.
+const PATIENCE: Duration = Duration::from_micros(50);
+/// Looks before another task gets a turn.
+const LOOKS: u32 = 16;
 
 /// Some messages were handed over, then one could not be.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -179,6 +186,17 @@ impl Block {
         Some(count)
     }
 
+    /// Looks for a moment whether there is room for a good part of what is left of a shard's part.
+    fn look_for_room(&self, live: &LiveKernel, shard: usize) -> bool {
+        let (first, end) = self.parts[shard];
+        let (_, port) = live.lane(shard);
+        let enough = ((end - first) as u64).min((port.requests.capacity() / 8).max(1));
+        (0..LOOKS).any(|_| {
+            std::hint::spin_loop();
+            port.requests.capacity() - port.requests.len() >= enough
+        })
+    }
+
     /// Whether a shard's part is handed over.
     pub(crate) fn is_done(&self, shard: usize) -> bool {
         self.parts[shard].0 == self.parts[shard].1
@@ -198,8 +216,17 @@ async fn hand_over<M: RingMessage>(
     }
     for shard in 0..live.lanes.len() {
         while !block.is_done(shard) {
-            let mut waiting = None;
+            let (mut waiting, mut start) = (None, None);
             let pushed = poll_fn(|cx| {
+                // A resident kernel makes room within microseconds, and says nothing of it; being woken by who looks for us takes longer.
+                if live.is_polled() && live.may_answer() && waiting.is_none() {
+                    if block.look_for_room(live, shard) {
+                        start = None;
+                    } else if start.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
                 live.poll_room(shard, &mut waiting, cx.waker(), || {
                     block.push::<M>(live, shard, |_| Correlation::NONE)
                 })

@@ -429,7 +429,9 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                             live.patience.paid(looking.nanos);
                             break;
                         }
-                        std::hint::spin_loop();
+                        if !live.is_polled() {
+                            std::hint::spin_loop();
+                        }
                     }
                     if flight.look(self.taken) != Found::Waiting {
                         self.looking = None;

@@ -39,6 +39,9 @@ pub(crate) struct Lane {
     pub(crate) room: Room,
 }
 
+/// Slots that are fetched ahead where many replies wait.
+const AHEAD: u64 = 8;
+
 impl Lane {
     pub(crate) fn new(port: &Port) -> Self {
         let words = port.replies.shape().payload_words();
@@ -128,6 +131,10 @@ impl Lane {
         while let Some(header) = consumer.pop(&port.replies, words) {
             sink.deliver(header, &words[..header.words as usize]);
             since += 1;
+            // After so many there will be more. A device's writes leave nothing of them in our caches.
+            if since >= AHEAD {
+                port.replies.prefetch(consumer.position().wrapping_add(AHEAD));
+            }
             if since == often {
                 since = 0;
                 give_back(&consumer, sink);

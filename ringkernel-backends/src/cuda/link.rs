@@ -25,7 +25,7 @@ const NEWEST_TARGET: u32 = 90;
 pub(super) const OLDEST_TARGET: u32 = 70;
 
 /// The longest pause between looks while nobody waits for what is sent, in nanoseconds.
-const NAP: u32 = 8000;
+const NAP: u32 = 16_000;
 
 /// The text to load on a device of compute capability `cc` (90 for 9.0).
 pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {

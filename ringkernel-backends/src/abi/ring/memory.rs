@@ -15,6 +15,9 @@ pub trait RingMemory: Send + Sync {
     fn load_head(&self, order: Ordering) -> u64;
     /// Publishes the consumer's position.
     fn store_head(&self, value: u64, order: Ordering);
+    /// Brings the line of word `index` nearer, if the memory can and the processor likes to. A hint.
+    #[inline]
+    fn prefetch(&self, _index: usize) {}
     /// The `words` words from `first` on, for who will use several of them.
     #[inline]
     fn window(&self, first: usize, words: usize) -> Window<'_, Self>
@@ -146,6 +149,18 @@ impl RingMemory for RawMemory {
     #[inline]
     fn store_head(&self, value: u64, order: Ordering) {
         self.head().store(value, order)
+    }
+
+    #[inline]
+    fn prefetch(&self, index: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if index < self.words {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint about an address in bounds; it reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.slots.add(index).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = index;
     }
 
     #[inline]

@@ -248,6 +248,13 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         last
     }
 
+    /// Brings the first line of a position's slot nearer: for a consumer that expects to be there soon. Where it is still to be written, its
+    /// producer has to fetch it back; so only where there are many.
+    #[inline]
+    pub fn prefetch(&self, position: u64) {
+        self.memory.prefetch(self.word_of(position, 0));
+    }
+
     /// The words of a position's slot: eight at least.
     #[inline]
     fn slot(&self, position: u64) -> Window<'_, M> {

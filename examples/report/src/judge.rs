@@ -19,7 +19,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("try_tell", &["raw_to_device_1", "channel_send"]),
     ("tell_many", &["raw_to_device_1", "channel_send"]),
     ("tell_many_turn", &["raw_to_device_4", "channel_send"]),
-    ("tell_many_million", &["raw_to_device_4", "channel_send", "tell_many"]),
+    ("tell_many_million", &["raw_to_device_4", "channel_send", "tell_many_turn"]),
 ];
 const ONE_AT_A_TIME: &[&str] = &[
     "raw_ping_pong",
@@ -61,7 +61,7 @@ const TARGETS: &[(&str, Bar)] = &[
     ("tell_turn", Bar::Rate(20e6)),
     ("tell_many", Bar::Rate(100e6)),
     ("tell_many_turn", Bar::Rate(100e6)),
-    ("tell_many_million", Bar::Share { of: "tell_many", least: 0.7 }),
+    ("tell_many_million", Bar::Share { of: "tell_many_turn", least: 0.7 }),
     ("drain", Bar::Rate(100e6)),
     ("terminate", Bar::Micros { quantile: "p99", most: 10_000.0 }),
     ("suspend", Bar::Micros { quantile: "p99", most: 1_000.0 }),
@@ -190,7 +190,7 @@ mod tests {
             latency("CUDA", "ask_blocking", 3.0, 6.0),
             latency("CUDA", "raw_ping_pong", 2.5, 2.5),
             latency("CUDA", "launch_sync", 8.0, 13.0),
-            rate("CUDA", "tell_many", 80e6),
+            rate("CUDA", "tell_many_turn", 80e6),
             rate("CUDA", "tell_many_million", 60e6),
         ]);
         judge(&mut report);
@@ -203,12 +203,12 @@ mod tests {
             ]
         );
         assert_eq!(
-            verdicts(&report, "CUDA", "tell_many"),
+            verdicts(&report, "CUDA", "tell_many_turn"),
             [("≥ 100 M/s".into(), Some(false), "80.0 M/s".into())]
         );
         assert_eq!(
             verdicts(&report, "CUDA", "tell_many_million"),
-            [("≥ 0.7 of tell_many".into(), Some(true), "0.75 of it".into())]
+            [("≥ 0.7 of tell_many_turn".into(), Some(true), "0.75 of it".into())]
         );
     }
 

@@ -128,9 +128,10 @@ impl LaunchOptions {
 
     /// Whether the kernel stays on its device while it has nothing to do; [`Mode::Auto`] unless told.
     ///
-    /// An event-driven kernel gives its place on the device back once it has been idle for as long as it was told (more than
-    /// nothing), keeps its state, and is brought back by the next message. Nothing else tells the difference: it stays
-    /// [`Active`](crate::KernelState::Active), and one that was suspended stays suspended, whatever is sent to it.
+    /// An event-driven kernel leaves the device once it has been idle for as long as it was told (more than nothing), keeps its state,
+    /// and is brought back by the next message, which takes some 40 us instead of 2 on an H200. Nothing else tells the difference: it
+    /// stays [`Active`](crate::KernelState::Active), and one that was suspended stays suspended, whatever is sent to it. On CUDA it has
+    /// one shard, and its room on the GPU stays reserved: it counts as resident.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.tuning.mode = mode;
         self

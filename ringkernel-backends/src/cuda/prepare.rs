@@ -8,7 +8,7 @@ use crate::abi::ring::RawMemory;
 use crate::abi::{ControlBlock, Ring, SlotShape, TelemetryBuffer, state_stride};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, LaunchSpec, Mode, Port};
 use std::any::Any;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -212,6 +212,9 @@ pub(super) fn launch(
         failure: OnceLock::new(),
         launched: Instant::now(),
         asked: AtomicU64::new(0),
+        relaunches: AtomicU64::new(0),
+        away: AtomicBool::new(false),
+        late: AtomicBool::new(false),
         shared,
     };
     resident::start(core, ports, spec.instances, spec.active)

@@ -24,7 +24,9 @@ impl Registry {
 
     /// Whether so many kernels are launched that the next had better not stay for nothing.
     pub(super) fn is_crowded(&self) -> bool {
-        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len() >= MOST_GRIDS * 3 / 4
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        retain_resident(&mut kernels);
+        kernels.len() >= MOST_GRIDS * 3 / 4
     }
 
     /// Starts `core`, if it fits next to what is resident, and remembers it.
@@ -33,7 +35,7 @@ impl Registry {
     /// `blocks / blocks-per-multiprocessor` of the multiprocessors.
     pub(super) fn start(&self, core: &Arc<Core>) -> Result<(), DeviceError> {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
+        retain_resident(&mut kernels);
         let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
         let taken: f64 = resident.iter().map(|kernel| kernel.multiprocessors()).sum();
         let wanted = core.multiprocessors();
@@ -57,11 +59,12 @@ impl Registry {
     /// Runs `call` while nothing is resident: every kernel returns with its state kept, and is launched again afterwards.
     ///
     /// # Errors
-    /// [`DeviceError::Deadline`] if a handler does not come to its end; the kernels that had returned go on.
+    /// [`DeviceError::Deadline`] if a handler does not come to its end; the kernels that had returned go on, and the one whose handler it
+    /// is does when the handler has ended. The same, without waiting, beside a kernel that was given up on.
     pub(super) fn quiesced<T>(&self, call: impl FnOnce() -> T) -> Result<T, DeviceError> {
         // Held throughout, so that nothing is launched meanwhile.
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
+        retain_resident(&mut kernels);
         let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
         let mut paused = Vec::new();
         let mut outcome = Ok(());
@@ -69,15 +72,20 @@ impl Registry {
             match kernel.pause(QUIESCE_DEADLINE) {
                 Ok(guard) => paused.push(guard),
                 Err(error) => {
+                    kernel.see_back();
                     outcome = Err(error);
                     break;
                 }
             }
         }
         let result = outcome.map(|()| call());
-        for guard in paused {
-            guard.resume()?;
-        }
-        result
+        // All of them, whatever becomes of one.
+        let resumed = paused.into_iter().fold(Ok(()), |before, guard| before.and(guard.resume()));
+        resumed.and(result)
     }
+}
+
+/// Forgets the kernels that are gone.
+fn retain_resident(kernels: &mut Vec<Weak<Core>>) {
+    kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
 }

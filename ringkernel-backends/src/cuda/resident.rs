@@ -7,7 +7,7 @@ use super::{Shared, WARP};
 use crate::abi::{ControlBlock, ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::states::States;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,12 @@ pub(super) struct Core {
     pub(super) launched: Instant,
     /// When the driver was last asked how the kernel does, in milliseconds since `launched`.
     pub(super) asked: AtomicU64,
+    /// How often it was launched again.
+    pub(super) relaunches: AtomicU64,
+    /// It is at home because it was told to: a sign of life all the same.
+    pub(super) away: AtomicBool,
+    /// It was told to return, and did not in time. The request stands.
+    pub(super) late: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,7 @@ pub(super) enum Phase {
 pub(super) struct Paused<'a> {
     core: &'a Core,
     phase: MutexGuard<'a, Phase>,
+    resumed: bool,
 }
 
 /// Starts a kernel that has been prepared, if it fits.
@@ -123,8 +130,7 @@ impl Core {
         Ok(())
     }
 
-    /// Puts a kernel back that went home although it should be resident: one that was asked for a quiesce, was late, and saw the
-    /// request just before it was taken back.
+    /// Puts a kernel back that went home although it should be resident: one that was told to return for a quiesce, and was late.
     fn put_back(&self) -> Result<(), DeviceError> {
         // A lock that is held means that the kernel is being paused or ended: then its absence is wanted.
         let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
@@ -153,7 +159,39 @@ impl Core {
         Ok(())
     }
 
-    /// Launches a kernel again that has returned with its state kept.
+    /// Brings a kernel back that was late for a quiesce, if it comes home in time. With the phase's lock held.
+    fn bring_back(&self, deadline: Duration) -> Result<(), DeviceError> {
+        // Relaxed: written with the phase's lock held.
+        if !self.late.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.wait_until_returned(deadline)? {
+            return self.relaunch();
+        }
+        Err(DeviceError::Deadline { what: "a handler in progress", deadline })
+    }
+
+    /// Puts a kernel back that was late for a quiesce, once it is home, from a thread of its own: nobody may be looking after it.
+    pub(super) fn see_back(self: &Arc<Self>) {
+        /// How often it is looked after.
+        const EVERY: Duration = Duration::from_millis(1);
+        // Relaxed: this thread has just written it, if it is so.
+        if !self.late.load(Ordering::Relaxed) {
+            return;
+        }
+        let core = self.clone();
+        let see = move || {
+            let over = || core.phase.try_lock().is_ok_and(|phase| *phase != Phase::Resident);
+            // Relaxed: seen a little later is soon enough.
+            while core.late.load(Ordering::Relaxed) && !over() && core.put_back().is_ok() {
+                std::thread::sleep(EVERY);
+            }
+        };
+        // Without a thread, whoever waits for a reply and asks for `failure` puts it back.
+        let _ = std::thread::Builder::new().name("ringkernel-late".into()).spawn(see);
+    }
+
+    /// Launches a kernel again that has returned with its state kept. With the phase's lock held.
     fn relaunch(&self) -> Result<(), DeviceError> {
         for shard in 0..self.shards {
             let control = self.control(shard);
@@ -161,7 +199,12 @@ impl Core {
             control.should_terminate.store(0, Ordering::Relaxed);
             control.has_terminated.store(0, Ordering::Relaxed);
         }
-        self.submit()
+        self.submit()?;
+        // Relaxed, all: `late` is written with the phase's lock held, and the others are for `heartbeat`, a figure.
+        self.late.store(false, Ordering::Relaxed);
+        self.relaunches.fetch_add(1, Ordering::Relaxed);
+        self.away.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn submit(&self) -> Result<(), DeviceError> {
@@ -179,16 +222,33 @@ impl Core {
     }
 
     /// Sends the kernel home with its state kept.
+    ///
+    /// One that is late, because a handler of one of its shards does not come to its end, has to be [seen back](Self::see_back): other
+    /// shards may have returned already, and come back only all together.
     pub(super) fn pause(&self, deadline: Duration) -> Result<Paused<'_>, DeviceError> {
-        let phase = self.phase();
-        if *phase == Phase::Resident {
-            self.ask_to_return(2);
-            if !self.wait_until_returned(deadline)? {
-                self.ask_to_return(0);
-                return Err(DeviceError::Deadline { what: "a quiesce", deadline });
+        let mut phase = self.phase();
+        match *phase {
+            Phase::Resident => {
+                self.ask_to_return(2);
+                if !self.wait_until_returned(deadline)? {
+                    // Relaxed: with the phase's lock held.
+                    self.late.store(true, Ordering::Relaxed);
+                    return Err(DeviceError::Deadline { what: "a quiesce", deadline });
+                }
+                // Relaxed: for `heartbeat`.
+                self.away.store(true, Ordering::Relaxed);
             }
+            // A kernel that was given up on may still be there, and what is to be done quiesced would wait for it for ever.
+            Phase::Stuck if self.stream_is_idle()? => *phase = Phase::Ended,
+            Phase::Stuck => {
+                return Err(DeviceError::Deadline {
+                    what: "the end of a kernel that was terminated",
+                    deadline,
+                });
+            }
+            Phase::Prepared | Phase::Ended => {}
         }
-        Ok(Paused { core: self, phase })
+        Ok(Paused { core: self, phase, resumed: false })
     }
 
     fn ask_to_return(&self, how: i32) {
@@ -265,8 +325,20 @@ impl Core {
 
 impl Paused<'_> {
     /// Puts the kernel back.
-    pub(super) fn resume(self) -> Result<(), DeviceError> {
-        if *self.phase != Phase::Resident { Ok(()) } else { self.core.relaunch() }
+    pub(super) fn resume(mut self) -> Result<(), DeviceError> {
+        self.put_back()
+    }
+
+    fn put_back(&mut self) -> Result<(), DeviceError> {
+        let resumed = std::mem::replace(&mut self.resumed, true);
+        if resumed || *self.phase != Phase::Resident { Ok(()) } else { self.core.relaunch() }
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        // A panic came in between. Should this fail, whoever waits for a reply tries again, by `failure`.
+        let _ = self.put_back();
     }
 }
 
@@ -327,7 +399,12 @@ impl Kernel for CudaKernel {
 
     fn heartbeat(&self, shard: usize) -> u64 {
         let finished = self.ports.get(shard).map_or(0, |port| port.requests.consumed());
-        finished.wrapping_add(self.core.beat(shard as u32 % self.core.shards))
+        let beat = self.core.beat(shard as u32 % self.core.shards);
+        // Relaxed: figures. A kernel that was sent home obeyed, so it is alive, however long what it waits for takes.
+        let relaunches = self.core.relaunches.load(Ordering::Relaxed);
+        let away = self.core.away.load(Ordering::Relaxed);
+        let away = if away { self.core.launched.elapsed().as_nanos() as u64 } else { 0 };
+        [beat, relaunches, away].into_iter().fold(finished, u64::wrapping_add)
     }
 
     fn must_be_polled(&self) -> bool {
@@ -348,6 +425,7 @@ impl Kernel for CudaKernel {
             }
         }
         fence(Ordering::SeqCst);
+        self.core.bring_back(START_DEADLINE)?;
         self.core.wake()?;
         self.core.wait_for_ack(active, START_DEADLINE)
     }
@@ -395,8 +473,12 @@ impl Kernel for CudaKernel {
         }
         match self.core.stream_is_idle() {
             Ok(false) => None,
-            // Gone because it had nothing to do.
-            Ok(true) if self.core.event_driven && self.ports.iter().all(|port| port.requests.is_empty()) => {
+            // Gone because it had nothing to do, or is not to do it: whoever activates it brings it back. Relaxed: as in `doorbell`.
+            Ok(true)
+                if self.core.event_driven
+                    && (self.core.control(0).is_active.load(Ordering::Relaxed) == 0
+                        || self.ports.iter().all(|port| port.requests.is_empty())) =>
+            {
                 None
             }
             Ok(true) => self.core.put_back().err(),

@@ -126,10 +126,11 @@ impl LiveKernel {
         self.is_waited_for() && self.may_answer()
     }
 
-    /// Whether there is a watched request or a waiting sender, be the kernel active or not.
+    /// Whether there is a watched request or a waiting sender, be the kernel active or not. Of a kernel that has ended nobody waits for
+    /// anything: those who did were told, and what they had raised is not lowered any more.
     pub(crate) fn is_waited_for(&self) -> bool {
         // Acquire pairs with the release in `raise_work`; see the bridge's text for why none is missed.
-        self.work.load(Ordering::Acquire) > 0
+        self.work.load(Ordering::Acquire) > 0 && !self.has_ended()
     }
 
     /// Whether the kernel is active, as far as is known without a lock.

@@ -1,6 +1,6 @@
 //! What is resident on a GPU: how much of it is taken, and how to send everything home for a moment.
 
-use super::resident::Core;
+use super::resident::{Core, Paused};
 use crate::kernel::DeviceError;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -79,9 +79,9 @@ impl Registry {
             }
         }
         let result = outcome.map(|()| call());
-        // All of them, whatever becomes of one.
-        let resumed = paused.into_iter().fold(Ok(()), |before, guard| before.and(guard.resume()));
-        resumed.and(result)
+        // One that fails keeps none of the others: they are put back when their guards are dropped.
+        paused.into_iter().try_for_each(Paused::resume)?;
+        result
     }
 }
 

@@ -63,6 +63,42 @@ fn an_idle_runtime_uses_next_to_nothing_under_every_policy_and_a_slow_handler_li
 }
 
 #[test]
+fn a_kernel_that_ended_while_requests_waited_leaves_the_thread_asleep() {
+    // Lost is lost to all of a device's kernels, hung and terminated is one.
+    for hung in [false, true] {
+        let knobs = Knobs { polled: true, bridge: BridgePolicy::Spin, ..Knobs::default() };
+        let (runtime, knobs) = fake::runtime(knobs);
+        smol::block_on(async {
+            let after = if hung { Duration::from_millis(150) } else { Duration::MAX };
+            let account = account(&runtime, LaunchOptions::default().hung_after(after)).await;
+            (if hung { &knobs.hang } else { &knobs.hold }).store(true, SeqCst);
+            let mut asks: Vec<_> = (0..3).map(|_| Box::pin(account.ask(()))).collect();
+            for ask in &mut asks {
+                assert!(poll!(ask).is_pending());
+            }
+            account.send(()).await.unwrap();
+            let mut replies = Box::pin(account.ask_many([(); 5]));
+            assert!(poll!(replies.next()).is_pending());
+            eventually("the thread looks", || account.live().has_work());
+            if !hung {
+                account.terminate().await.unwrap();
+            }
+            for ask in asks {
+                assert!(ask.await.is_err());
+            }
+            drop(replies);
+            // The handle is still there, and nobody waits for anything.
+            let rounds = || account.live().bridge_rounds().unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            let before = rounds();
+            std::thread::sleep(Duration::from_millis(400));
+            assert_eq!(rounds(), before, "hung: {hung}");
+            knobs.hang.store(false, SeqCst);
+        });
+    }
+}
+
+#[test]
 fn every_policy_delivers_every_reply() {
     for bridge in POLICIES {
         let (runtime, _) = fake::runtime(Knobs { polled: true, bridge, ..Knobs::default() });

@@ -188,9 +188,10 @@ impl LiveKernel {
             if let Some(bridge) = self.bridge.as_ref().filter(|_| active) {
                 bridge.wake();
             }
-        } else if !active {
-            // A handler that does not end: what the state says, that messages are processed, stays true.
-            let _ = self.kernel.set_active(true);
+        } else {
+            // A handler that does not end, or a device that does not answer: what the state says of the processing of messages stays
+            // true, also when the device answers after all.
+            let _ = self.kernel.set_active(!active);
         }
         self.check_device();
         result.map_err(|error| RingKernelError::from_device(self.id(), error))

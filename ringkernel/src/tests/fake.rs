@@ -30,6 +30,8 @@ pub(super) struct Knobs {
     pub(super) lost: Mutex<Option<DeviceError>>,
     /// Refuse to launch, with this.
     pub(super) refuse: Mutex<Option<DeviceError>>,
+    /// Hear of activations and deactivations, and do not say so in time.
+    pub(super) mute: AtomicBool,
     /// Do not come to an end when told to terminate.
     pub(super) stuck: AtomicBool,
     /// Answer with this tag instead, unless it is 0.
@@ -201,6 +203,9 @@ impl Kernel for FakeKernel {
         }
         let _body = self.state.body.lock().unwrap();
         self.state.active.store(active, SeqCst);
+        if self.state.knobs.mute.load(SeqCst) {
+            return Err(DeviceError::Deadline { what: "an acknowledgement", deadline: Duration::ZERO });
+        }
         Ok(())
     }
     fn control(&self) -> ControlSnapshot {

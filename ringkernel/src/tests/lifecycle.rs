@@ -301,3 +301,24 @@ fn the_idle_policy_reaches_the_device() {
         assert_eq!(account.ask(()).await, Ok(0));
     });
 }
+
+#[test]
+fn a_device_that_hears_of_a_step_and_does_not_say_so_in_time_is_told_to_stay_as_it_was() {
+    let (runtime, knobs) = polled();
+    smol::block_on(async {
+        let account = account(&runtime, LaunchOptions::default().without_auto_activate()).await;
+        knobs.mute.store(true, SeqCst);
+        assert!(matches!(account.activate().await, Err(RingKernelError::Device { .. })));
+        assert_eq!(account.state(), Launched);
+        account.tell(Deposit { cents: 1 }).await.unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(account.control().messages_processed, 0, "it is not active");
+        knobs.mute.store(false, SeqCst);
+        account.activate().await.unwrap();
+        knobs.mute.store(true, SeqCst);
+        assert!(account.deactivate().await.is_err());
+        assert_eq!(account.state(), Active);
+        knobs.mute.store(false, SeqCst);
+        assert_eq!(account.ask(Deposit { cents: 0 }).await.unwrap().cents, 1);
+    });
+}

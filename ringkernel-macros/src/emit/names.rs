@@ -33,7 +33,13 @@ pub(crate) fn local(body: &Body, local: Local) -> String {
 
 /// The device function of a handler.
 pub(crate) fn function(kernel: &Kernel, handler: &Handler) -> String {
-    let name = format!("{}_{}", identifier(&kernel.actor), identifier(&handler.name));
+    let mut name = format!("{}_{}", identifier(&kernel.actor), identifier(&handler.name));
+    // `größe` and `gr__e` are two names in Rust. Of two functions of one name, a device would run the wrong one.
+    let alike = |other: &&Handler| identifier(&other.name) == identifier(&handler.name);
+    let before = kernel.handlers.iter().take_while(|other| other.name != handler.name).filter(alike).count();
+    if before > 0 {
+        name = format!("{name}_{before}_");
+    }
     // The framework's own names start so.
     if name.starts_with("rk_") || name.starts_with("ringkernel_") { format!("actor_{name}") } else { name }
 }
@@ -52,6 +58,15 @@ pub(crate) fn comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn handlers_whose_names_become_alike_are_kept_apart() {
+        let body = || crate::emit::testing::control().handlers.remove(0).body;
+        let names = ["größe", "gr__e", "other", "grüße"];
+        let kernel = crate::emit::testing::kernel(names.into_iter().map(|name| (name, body())).collect());
+        let names: Vec<String> = kernel.handlers.iter().map(|handler| function(&kernel, handler)).collect();
+        assert_eq!(names, ["Subject_gr__e", "Subject_gr__e_1_", "Subject_other", "Subject_gr__e_2_"]);
+    }
 
     #[test]
     fn names_are_fit_for_every_device_language() {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 ///
 /// The host writes `is_active` and `should_terminate`; the device writes `has_terminated`, `errors_encountered`,
 /// `messages_processed` and `last_activity_ticks`: each word has one writer, because the bus has no read-modify-write that
-/// host and device agree on. The queue descriptors are written once, before launch.
+/// host and device agree on. (`has_terminated` is the host's for as long as the kernel is not on the device.) The queue descriptors are
+/// written once, before launch.
 ///
 /// The counts are exact once a kernel is idle or has returned. On CUDA they are written after the replies, so that an asker who reads
 /// them at once may find its own request not counted yet.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The shards a kernel gets unless told: one warp empties a ring at a rate that the bus round trip bounds, so a host thread that sends
-/// as fast as it can keeps some ten warps busy.
+/// as fast as it can keeps some eight warps busy; with more, each look finds less.
 const SHARDS: u32 = 8;
 /// The most it can be told to have.
 const MOST_SHARDS: u32 = 64;
@@ -194,7 +194,11 @@ pub(super) fn launch(
     }
     write_initial_state(&spec, &state, shards, per_shard, state_stride)?;
 
-    let fit = function.blocks_per_multiprocessor(&shared.context, WARP, cached)?.max(1);
+    let fit = function.blocks_per_multiprocessor(&shared.context, WARP, cached)?;
+    if fit == 0 {
+        let detail = format!("a block of `{}` does not fit a multiprocessor", descriptor.actor);
+        return Err(DeviceError::Capacity { detail });
+    }
     let core = Core {
         stream: shared.spare_stream()?,
         descriptor,

@@ -5,7 +5,8 @@ use crate::kernel::DeviceError;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// Grids that can be resident at once (compute capability 7.0 to 9.0: 128). One more would be queued and never start.
+/// Grids that can be resident at once (128 since compute capability 7.0, but for the embedded 7.2). One more would be queued and never
+/// start.
 pub(super) const MOST_GRIDS: usize = 128;
 
 /// How long resident kernels are given to return for a quiesce: a handler in progress finishes first.
@@ -31,15 +32,14 @@ impl Registry {
 
     /// Starts `core`, if it fits next to what is resident, and remembers it.
     ///
-    /// A grid that does not fit would be queued silently and never start, so room is counted first: each kernel takes
-    /// `blocks / blocks-per-multiprocessor` of the multiprocessors.
+    /// A grid that does not fit would be queued silently and never start, so room is counted first: see [`fits`].
     pub(super) fn start(&self, core: &Arc<Core>) -> Result<(), DeviceError> {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         retain_resident(&mut kernels);
         let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
         let taken: f64 = resident.iter().map(|kernel| kernel.multiprocessors()).sum();
         let wanted = core.multiprocessors();
-        if resident.len() >= MOST_GRIDS || taken + wanted > self.multiprocessors as f64 {
+        if resident.len() >= MOST_GRIDS || !fits(self.multiprocessors, taken, wanted, core.block()) {
             let mut detail = format!(
                 "`{}` wants {wanted:.2} of {} multiprocessors; {} kernels are resident (at most {MOST_GRIDS}) and take {taken:.2}",
                 core.actor(),
@@ -88,4 +88,30 @@ impl Registry {
 /// Forgets the kernels that are gone.
 fn retain_resident(kernels: &mut Vec<Weak<Core>>) {
     kernels.retain(|kernel| kernel.upgrade().is_some_and(|kernel| kernel.is_resident()));
+}
+
+/// Whether blocks that take `wanted` multiprocessors together, and `block` of one each, surely find room where `taken` are taken.
+///
+/// Blocks of other sizes leave gaps: with less than `block` free everywhere, there is none for this one although the gaps add up. So the last block of
+/// it finds a place as long as what is taken before does not leave less than `block` on every multiprocessor.
+fn fits(multiprocessors: u32, taken: f64, wanted: f64, block: f64) -> bool {
+    block <= 1.0 && taken + wanted <= multiprocessors as f64 * (1.0 - block) + block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn gaps_that_are_each_too_small_are_no_room() {
+        // 132 multiprocessors, 16 blocks each.
+        let block = 1.0 / 16.0;
+        assert!(fits(132, 0.0, block, block));
+        assert!(fits(132, 123.0, block, block));
+        // All but a little less than a block of each may be taken by blocks of another size.
+        assert!(!fits(132, 132.0 * (1.0 - block) + 0.01, block, block));
+        // A block that needs a multiprocessor for itself, and one that needs more.
+        assert!(fits(132, 0.0, 1.0, 1.0) && !fits(132, 0.1, 1.0, 1.0));
+        assert!(!fits(132, 0.0, 1.1, 1.1));
+    }
 }

@@ -5,6 +5,7 @@ use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{ControlBlock, ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::states::States;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -91,6 +92,11 @@ impl Core {
     /// Share of the GPU's multiprocessors its blocks take.
     pub(super) fn multiprocessors(&self) -> f64 {
         self.multiprocessors
+    }
+
+    /// Share of a multiprocessor that one of its blocks takes.
+    pub(super) fn block(&self) -> f64 {
+        self.multiprocessors / self.shards as f64
     }
 
     /// Whether it takes room on the GPU.
@@ -294,13 +300,17 @@ impl Core {
     }
 
     fn end(&self, deadline: Duration) -> Result<(), DeviceError> {
-        let mut phase = self.phase();
+        // Somebody may hold the lock who waits for a handler: an activation, a quiesce.
+        let until = Instant::now() + deadline;
+        let Some(mut phase) = lock_by(&self.phase, until) else {
+            return Err(DeviceError::Deadline { what: "terminate", deadline });
+        };
         match *phase {
             Phase::Prepared | Phase::Ended => return Ok(()),
             Phase::Resident | Phase::Stuck => {}
         }
         self.ask_to_return(1);
-        match self.wait_until_returned(deadline) {
+        match self.wait_until_returned(until.saturating_duration_since(Instant::now())) {
             Ok(true) => {
                 *phase = Phase::Ended;
                 for shard in 0..self.shards {
@@ -489,7 +499,10 @@ impl Kernel for CudaKernel {
 
 impl Drop for CudaKernel {
     fn drop(&mut self) {
-        if self.core.end(Duration::from_secs(2)).is_err() && *self.core.phase() == Phase::Stuck {
+        let over = |phase: &Phase| matches!(phase, Phase::Prepared | Phase::Ended);
+        if self.core.end(Duration::from_secs(2)).is_err()
+            && !self.core.phase.try_lock().is_ok_and(|phase| over(&phase))
+        {
             // The GPU may still write to its memory: keep it for ever.
             std::mem::forget(self.core.clone());
         }

@@ -9,6 +9,8 @@
 //! 3. One folder a device: [`cpu`], `cuda` and `wgpu` (feature-gated). Each launches a descriptor and answers the slots
 //!    of its request rings; none of them knows about futures, proxies or lifecycles, which live in `ringkernel`.
 //!
+//! Beside them, [`queue`]: queues between host threads. It is here and not in `ringkernel` because that crate forbids `unsafe`.
+//!
 //! Users depend on `ringkernel`, not on this crate.
 
 pub mod abi;
@@ -20,6 +22,8 @@ mod device_tests;
 pub mod fork;
 mod host;
 pub mod kernel;
+pub mod queue;
+mod queue_sync;
 mod states;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub mod times;

@@ -64,7 +64,8 @@
 //! request path from the outside in: `actor`/`handle`, `request` (a message on its way, and its reply), `requests` and `live` (a launched
 //! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `room` (senders that wait for a full
 //! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
-//! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return).
+//! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return),
+//! `queue` (queues between host threads, which are the backends crate's).
 
 #![forbid(unsafe_code)]
 
@@ -100,6 +101,7 @@ pub mod options;
 mod park;
 mod pending;
 pub mod prelude;
+pub mod queue;
 mod replies;
 mod request;
 mod requests;
@@ -125,6 +127,7 @@ pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
+pub use queue::MessageQueue;
 pub use replies::{BlockingReplies, Replies};
 pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, HasTerminated, TelemetryBuffer, TelemetrySnapshot,

@@ -116,12 +116,21 @@ impl Pair {
     fn pop(&mut self) -> Result<bool, TestCaseError> {
         prop_assert_eq!(self.consumer.is_ready(&self.ring), !self.queue.is_empty());
         let mut words = vec![0xdead_beef; self.ring.shape().payload_words()];
+        let mut looked = words.clone();
+        let peeked = self.consumer.peek(&self.ring).map(|(header, payload)| {
+            payload.copy_to(&mut looked);
+            (header, payload.words())
+        });
         let got = self.consumer.pop(&self.ring, &mut words);
+        prop_assert_eq!(peeked, got.map(|header| (header, header.words as usize)));
         let Some((header, payload)) = self.queue.pop_front() else {
             prop_assert_eq!(got, None);
             return Ok(false);
         };
         prop_assert_eq!(got, Some(header));
+        let length = header.words as usize;
+        prop_assert_eq!(&looked[..length], &words[..length]);
+        prop_assert!(looked[length..].iter().all(|word| *word == 0xdead_beef), "copied too much");
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         // Chunks are copied whole: what lies behind the message in its last one is anything, and what lies behind that is untouched.
         let behind = bytes.split_off(bytes.len().min(payload.len().next_multiple_of(12)));

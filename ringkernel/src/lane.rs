@@ -10,19 +10,21 @@
 //! before it leaves: no reply stays behind, and nobody waits for a lock.
 
 use crate::room::Room;
-use ringkernel_backends::abi::ring::{Batch, Consumer};
+use ringkernel_backends::abi::ring::{Batch, Consumer, Payload};
 use ringkernel_backends::abi::{Full, Header};
 use ringkernel_backends::kernel::Port;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Payload words of a reply that are copied to the drainer's stack.
+/// Payload words of a single request's reply that are copied to the drainer's stack; a flight's go from the slot into their cell.
 const ON_STACK: usize = 64;
 
 /// What the drainer does with what it finds.
 pub(crate) trait Sink {
-    /// Takes a reply.
-    fn deliver(&mut self, header: Header, words: &[u32]);
+    /// Takes a reply. `words` has room for its words, for who wants them in a row.
+    fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]);
+    /// A reply of this correlation index will be delivered soon.
+    fn expect(&self, index: u32);
     /// What was delivered is to be announced: called after the last reply, and now and then before.
     fn flush(&mut self);
 }
@@ -39,8 +41,12 @@ pub(crate) struct Lane {
     pub(crate) room: Room,
 }
 
-/// Slots that are fetched ahead where many replies wait.
-const AHEAD: u64 = 8;
+/// After so many replies there may be more.
+const MANY: u64 = 8;
+/// Where there are, the slot so far ahead is fetched,
+const AHEAD: u64 = 24;
+/// and the cell of the reply so far ahead.
+const SOON: u64 = 12;
 
 impl Lane {
     pub(crate) fn new(port: &Port) -> Self {
@@ -128,11 +134,15 @@ impl Lane {
             consumer.publish(&port.replies);
             Sink::flush(sink);
         };
-        while let Some(header) = consumer.pop(&port.replies, words) {
-            sink.deliver(header, &words[..header.words as usize]);
+        while let Some((header, payload)) = consumer.peek(&port.replies) {
+            sink.deliver(header, payload, words);
+            consumer.advance();
             since += 1;
-            // After so many there will be more. A device's writes leave nothing of them in our caches.
-            if since >= AHEAD {
+            // After so many there may be more. A device's writes leave nothing of them in our caches.
+            if since >= MANY
+                && let Some(index) = port.replies.correlation_at(consumer.position().wrapping_add(SOON))
+            {
+                sink.expect(index);
                 port.replies.prefetch(consumer.position().wrapping_add(AHEAD));
             }
             if since == often {

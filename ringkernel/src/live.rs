@@ -123,7 +123,7 @@ impl LiveKernel {
             instances,
             lifecycle: Lifecycle::new(if active { KernelState::Active } else { KernelState::Launched }),
             slab: Slab::new(reply_words),
-            flights: Flights::new(reply_words),
+            flights: Flights::new((descriptor.reply_size() as usize).div_ceil(4)),
             inbox: Inbox::default(),
             lanes: kernel.ports().iter().map(Lane::new).collect(),
             kernel,

@@ -213,8 +213,8 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
         if self.taken == self.refill_at || self.taken == self.next {
             return None;
         }
-        let (tag, words) = self.flight.as_ref()?.ready(self.taken)?;
-        let reply = read_exactly::<R>(tag, words)?.ok()?;
+        let found = self.flight.as_ref()?.ready(self.taken)?;
+        let reply = read_exactly::<R>(found.shape as u32, &found)?.ok()?;
         self.taken = self.taken.wrapping_add(1);
         self.looking = None;
         Some(reply)
@@ -232,12 +232,12 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
         let item = match flight.look(self.taken) {
             Found::Waiting => return None,
             Found::Ready => {
-                let (instance, tag, words) = flight.reply(self.taken);
-                self.live.read_reply(instance, tag, words)
+                let (instance, reply) = flight.reply(self.taken);
+                self.live.read_reply(instance, reply.shape as u32, &reply)
             }
             Found::NoSuchInstance => {
                 let (id, instances) = (self.live.id(), self.live.instances);
-                let (instance, ..) = flight.reply(self.taken);
+                let (instance, _) = flight.reply(self.taken);
                 Err(RingKernelError::NoSuchInstance { id, instance, instances })
             }
             Found::NotSent => Err(self.live.ended_error(false)),

@@ -1,7 +1,7 @@
 //! The request path of a [`LiveKernel`]: what goes out, and what comes back.
 
 use crate::encoded::Encoded;
-use crate::flight::{self, FLIGHTS, Settled};
+use crate::flight::{self, Cells, FLIGHTS, Reply, Settled};
 use crate::lane::{Lane, Sink};
 use crate::live::{LiveKernel, wake};
 use crate::pending::{Delivered, Owner, Refused};
@@ -9,12 +9,13 @@ use crate::room::Place;
 use crate::ticket::Ticket;
 use crate::{DecodeError, HandlerFault, RingKernelError, RingMessage};
 use event_listener::EventListener;
+use ringkernel_backends::abi::ring::{Payload, prefetch};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
 use std::cell::Cell;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -31,35 +32,25 @@ const SMALL: usize = 64;
 /// What one drain of a ring delivers.
 struct Delivery<'a> {
     live: &'a LiveKernel,
+    /// The flight that got the last reply: the next is likely to be for the same.
+    last: Option<(usize, &'a Cells)>,
     /// The flights that got replies, a bit each, and how many.
     touched: u64,
-    counts: [u16; FLIGHTS],
+    counts: [u32; FLIGHTS],
 }
 
 impl<'a> Delivery<'a> {
     #[inline]
     fn to(live: &'a LiveKernel) -> Self {
-        Self { live, touched: 0, counts: [0; FLIGHTS] }
+        Self { live, last: None, touched: 0, counts: [0; FLIGHTS] }
     }
-}
 
-impl Sink for Delivery<'_> {
-    #[inline]
-    fn deliver(&mut self, header: Header, words: &[u32]) {
-        if !header.correlation.is_some() {
-            return;
-        }
-        if let Some((flight, cell)) = flight::named(header.correlation) {
-            let Some(cells) = self.live.flights.cells(flight) else { return };
-            if cells.deliver(cell, header.correlation.generation, header.tag, words) {
-                self.touched |= 1 << flight;
-                self.counts[flight] += 1;
-                if self.counts[flight] == u16::MAX {
-                    self.flush();
-                }
-            }
-            return;
-        }
+    /// Delivers the reply to a single request.
+    // Not inlined, so that a flight's replies are delivered from registers.
+    #[inline(never)]
+    fn deliver_one(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        payload.copy_to(words);
+        let words = &words[..payload.words().min(words.len())];
         let (delivered, watched) = self.live.slab.deliver(header.correlation, header.tag, words);
         if watched {
             self.live.lower_work();
@@ -68,6 +59,59 @@ impl Sink for Delivery<'_> {
             Delivered::Asker(waker) => waker.into_iter().for_each(wake),
             Delivered::Inbox(key) => self.live.inbox.push(key),
             Delivered::Discarded | Delivered::Unknown => {}
+        }
+    }
+}
+
+/// Puts the words of a reply where its cell has them, as many as there is room for.
+#[inline(always)]
+fn put(payload: &Payload<'_>, pairs: &[AtomicU64]) {
+    // Relaxed: see `Cells::deliver`.
+    let store = |place: &AtomicU64, pair| place.store(pair, Ordering::Relaxed);
+    // Most replies are small, and each of the same kind.
+    let [a, b, c] = payload.six(0);
+    if let [x, y, rest @ ..] = pairs {
+        store(x, a);
+        store(y, b);
+        rest.first().into_iter().for_each(|z| store(z, c));
+    }
+    if payload.words() > 6 {
+        for (group, three) in (0..payload.words().div_ceil(6)).zip(pairs.chunks(3)).skip(1) {
+            three.iter().zip(payload.six(group)).for_each(|(place, pair)| store(place, pair));
+        }
+    }
+}
+
+impl Sink for Delivery<'_> {
+    #[inline]
+    fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        if !header.correlation.is_some() {
+            return;
+        }
+        if let Some((flight, cell)) = flight::named(header.correlation) {
+            let cells = match self.last {
+                Some((last, cells)) if last == flight => cells,
+                _ => {
+                    let Some(cells) = self.live.flights.cells(flight) else { return };
+                    self.last = Some((flight, cells));
+                    cells
+                }
+            };
+            let shape = flight::shape(header.tag, payload.words());
+            if cells.deliver(cell, header.correlation.generation, shape, |pairs| put(&payload, pairs)) {
+                self.touched |= 1 << flight;
+                self.counts[flight] += 1;
+            }
+            return;
+        }
+        self.deliver_one(header, payload, words);
+    }
+
+    #[inline]
+    fn expect(&self, index: u32) {
+        let cell = Correlation { index, generation: 0 };
+        if let (Some((_, cells)), Some((_, cell))) = (self.last, flight::named(cell)) {
+            cells.state(cell).into_iter().for_each(prefetch);
         }
     }
 
@@ -326,7 +370,7 @@ impl LiveKernel {
         &self,
         instance: u32,
         reply_tag: u32,
-        words: &[AtomicU32],
+        words: &(impl Words + ?Sized),
     ) -> Result<R, RingKernelError> {
         match read_exactly(reply_tag, words) {
             Some(Ok(reply)) => Ok(reply),
@@ -341,12 +385,12 @@ impl LiveKernel {
         &self,
         instance: u32,
         reply_tag: u32,
-        words: &[AtomicU32],
+        words: &(impl Words + ?Sized),
     ) -> RingKernelError {
         let id = self.id();
-        let word = |at: usize| words.get(at).map(|word| word.load(Ordering::Relaxed));
+        let word = |at: usize| words.word(at);
         if reply_tag == R::TAG {
-            let reason = format_args!("{} words where {} bytes were expected", words.len(), R::SIZE);
+            let reason = format_args!("{} words where {} bytes were expected", words.count(), R::SIZE);
             return RingKernelError::MalformedReply { id, error: DecodeError::new(R::NAME, reason) };
         }
         if reply_tag != tag::FAULT {
@@ -371,27 +415,65 @@ impl LiveKernel {
     }
 }
 
+/// The words of a reply, wherever they lie. The look that found it acquired them.
+pub(crate) trait Words {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// One of them.
+    fn word(&self, at: usize) -> Option<u32>;
+    /// Copies them to `bytes`, a multiple of eight.
+    fn copy_to(&self, bytes: &mut [u8]);
+}
+
+impl Words for [AtomicU32] {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn word(&self, at: usize) -> Option<u32> {
+        self.get(at).map(|word| word.load(Ordering::Relaxed))
+    }
+    #[inline]
+    fn copy_to(&self, bytes: &mut [u8]) {
+        for (four, word) in bytes.chunks_exact_mut(4).zip(self) {
+            four.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+    }
+}
+
+impl Words for Reply<'_> {
+    #[inline]
+    fn count(&self) -> usize {
+        (self.shape >> 32) as usize
+    }
+    fn word(&self, at: usize) -> Option<u32> {
+        let pair = self.pairs.get(at / 2).filter(|_| at < self.count())?.load(Ordering::Relaxed);
+        Some((pair >> (at % 2 * 32)) as u32)
+    }
+    #[inline]
+    fn copy_to(&self, bytes: &mut [u8]) {
+        for (eight, pair) in bytes.chunks_exact_mut(8).zip(self.pairs) {
+            eight.copy_from_slice(&pair.load(Ordering::Relaxed).to_le_bytes());
+        }
+    }
+}
+
 /// Reads a reply of the tag and length of an `R`.
 #[inline]
 pub(crate) fn read_exactly<R: RingMessage>(
     reply_tag: u32,
-    words: &[AtomicU32],
+    words: &(impl Words + ?Sized),
 ) -> Option<Result<R, DecodeError>> {
-    let fits = reply_tag == R::TAG && words.len() == (R::SIZE as usize).div_ceil(4);
+    let fits = reply_tag == R::TAG && words.count() == (R::SIZE as usize).div_ceil(4);
     fits.then(|| with_bytes(R::SIZE as usize, words, R::decode))
 }
 
 /// The first `size` bytes of a reply, to be read.
 #[inline]
-fn with_bytes<R>(size: usize, words: &[AtomicU32], read: impl FnOnce(&[u8]) -> R) -> R {
-    // Relaxed: the look that found the reply acquired it.
-    let copy = |bytes: &mut [u8]| {
-        for (four, word) in bytes.chunks_exact_mut(4).zip(words) {
-            four.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
-    };
-    // The last word may be padding.
-    let whole = size.next_multiple_of(4);
+fn with_bytes<R>(size: usize, words: &(impl Words + ?Sized), read: impl FnOnce(&[u8]) -> R) -> R {
+    let copy = |bytes: &mut [u8]| words.copy_to(bytes);
+    // The last words may be padding.
+    let whole = size.next_multiple_of(8);
     if size <= SMALL {
         let mut bytes = [0; SMALL];
         copy(&mut bytes[..whole]);

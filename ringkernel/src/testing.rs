@@ -42,6 +42,7 @@ macro_rules! device_type {
             fn encode(&self, out: &mut [u8]) {
                 ($(copy(&self.$field),)*).encode(out)
             }
+            #[inline]
             fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
                 check_length::<Self>(bytes)?;
                 let mut end = 0;

@@ -11,7 +11,7 @@ mod cells;
 /// What `cells` takes its atomics from.
 mod sync {
     use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     use std::task::Waker;
 
     /// What `futures::task::AtomicWaker` promises, by a lock.
@@ -31,7 +31,7 @@ mod sync {
     }
 }
 
-use cells::{Cells, Found, Settled};
+use cells::{Cells, Found, Settled, shape};
 use sync::Ordering;
 
 struct Nudge(std::sync::Arc<Notify>);
@@ -51,13 +51,19 @@ fn settled(settled: Settled) -> bool {
     settled.vacated
 }
 
+/// A reply of two words of 64 bits.
+fn put(pairs: &[sync::AtomicU64], position: u64) {
+    pairs.iter().zip([position, !position]).for_each(|(pair, word)| pair.store(word, Ordering::Relaxed));
+}
+
 /// Delivers the replies to some positions as one drain does, which settles once. Says whether the flight became free.
 fn drain(cells: &Cells, positions: std::ops::Range<u64>) -> bool {
     let count = positions.end - positions.start;
     for position in positions {
         let (cell, lap) = cells.place(position);
-        assert!(cells.deliver(cell, lap, 300, &[position as u32, !(position as u32)]));
-        assert!(!cells.deliver(cell, lap, 300, &[7]), "a second reply");
+        let fill = |pairs: &[_]| put(pairs, position);
+        assert!(cells.deliver(cell, lap, shape(300, 4), fill));
+        assert!(!cells.deliver(cell, lap, shape(300, 4), |pairs| put(pairs, 7)), "a second reply");
     }
     settled(cells.settle(count as usize))
 }
@@ -72,10 +78,10 @@ fn wait(cells: &Cells, position: u64) {
         }
     }
     assert_eq!(cells.look(position), Found::Ready);
-    let (instance, tag, words) = cells.reply(position);
-    assert_eq!((instance, tag), (position as u32 + 100, 300));
-    let words: Vec<u32> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-    assert_eq!(words, [position as u32, !(position as u32)], "a torn reply");
+    let (instance, reply) = cells.reply(position);
+    assert_eq!((instance, reply.shape), (position as u32 + 100, shape(300, 4)));
+    let words: Vec<u64> = reply.pairs.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    assert_eq!(words, [position, !position], "a torn reply");
 }
 
 fn depart(cells: &Cells, positions: std::ops::Range<u64>) {
@@ -96,7 +102,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn a_drain_wakes_the_holder_once_for_all_it_delivered() {
     model(|| {
-        let cells = Arc::new(Cells::new(2, 2));
+        let cells = Arc::new(Cells::new(2, 4));
         assert!(cells.hold());
         depart(&cells, 0..2);
         let drainer = {
@@ -112,7 +118,7 @@ fn a_drain_wakes_the_holder_once_for_all_it_delivered() {
 #[test]
 fn two_drainers_of_one_flight_lose_no_wake() {
     model(|| {
-        let cells = Arc::new(Cells::new(2, 2));
+        let cells = Arc::new(Cells::new(2, 4));
         assert!(cells.hold());
         depart(&cells, 0..2);
         let drainers = [0, 1].map(|position| {
@@ -128,7 +134,7 @@ fn two_drainers_of_one_flight_lose_no_wake() {
 #[test]
 fn a_cell_is_used_again_by_the_next_lap_without_a_reply_being_torn() {
     model(|| {
-        let cells = Arc::new(Cells::new(1, 2));
+        let cells = Arc::new(Cells::new(1, 4));
         assert!(cells.hold());
         depart(&cells, 0..1);
         let first = {
@@ -150,7 +156,7 @@ fn a_cell_is_used_again_by_the_next_lap_without_a_reply_being_torn() {
 #[test]
 fn a_flight_that_was_let_go_is_free_once_whoever_comes_last() {
     model(|| {
-        let cells = Arc::new(Cells::new(2, 2));
+        let cells = Arc::new(Cells::new(2, 4));
         assert!(cells.hold());
         depart(&cells, 0..2);
         let drainers = [0, 1].map(|position| {
@@ -172,7 +178,7 @@ fn a_flight_that_was_let_go_is_free_once_whoever_comes_last() {
 #[test]
 fn the_next_holder_is_woken_although_the_last_drainer_may_still_be_at_the_waker() {
     model(|| {
-        let cells = Arc::new(Cells::new(1, 2));
+        let cells = Arc::new(Cells::new(1, 4));
         assert!(cells.hold());
         depart(&cells, 0..1);
         let first = {

@@ -108,11 +108,13 @@ pub fn device_type(item: &Struct, sound: bool) -> TokenStream {
                     fields: &[#(#definitions),*],
                 };
 
+                #[inline]
                 fn encode(&self, out: &mut [::core::primitive::u8]) {
                     out[..__FIELDS.size as ::core::primitive::usize].fill(0);
                     #(#encode)*
                 }
 
+                #[inline]
                 fn decode(
                     bytes: &[::core::primitive::u8],
                 ) -> ::core::result::Result<Self, ::ringkernel::__private::DecodeError> {

@@ -7,18 +7,23 @@
 //!
 //! This file is also compiled into a model that loom runs: everything atomic comes through `super::sync`.
 
-use super::sync::{AtomicU32, AtomicU64, AtomicWaker, Ordering};
+use super::sync::{AtomicU64, AtomicWaker, Ordering};
 use std::task::Waker;
+
+// A cell is some words of 64 bits. The first is its state: what it is in the lowest 16 bits, then the lap, and the instance in the upper
+// half. The second is what the reply is: see `shape`. Then comes the reply, two of its words in each.
 
 const WAITING: u32 = 1;
 const READY: u32 = 2;
 const NO_SUCH_INSTANCE: u32 = 3;
 const NOT_SENT: u32 = 4;
-/// A cell's lap is the upper half of its state.
+/// Where the lap begins.
 const LAP: u32 = 16;
 
-/// Words of a cell in front of the reply: state, instance, tag, length.
-const HEAD: usize = 4;
+/// Words of a cell in front of the reply.
+const HEAD: usize = 2;
+/// Words of a line of the cache. No cell of less lies in two.
+const LINE: usize = 8;
 
 /// Somebody holds the flight.
 const HELD: u64 = 1;
@@ -53,10 +58,26 @@ pub(crate) struct Settled {
     pub(crate) vacated: bool,
 }
 
+/// The tag of a reply, and how many words of 32 bits it has.
+#[inline]
+pub(crate) const fn shape(tag: u32, words: usize) -> u64 {
+    tag as u64 | (words as u64) << 32
+}
+
+/// A reply in its cell.
+#[derive(Clone, Copy)]
+pub(crate) struct Reply<'a> {
+    pub(crate) shape: u64,
+    /// Two of the reply's words in each, the first in the lower half. What lies behind the last is anything.
+    pub(crate) pairs: &'a [AtomicU64],
+}
+
 pub(crate) struct Cells {
     word: AtomicU64,
     waker: AtomicWaker,
-    words: Box<[AtomicU32]>,
+    words: Box<[AtomicU64]>,
+    /// Where the first cell begins: on a line.
+    first: usize,
     stride: usize,
     /// Cells less one; their number is a power of two.
     mask: u64,
@@ -66,11 +87,14 @@ pub(crate) struct Cells {
 impl Cells {
     /// `capacity` cells, a power of two of at most 2^16, for replies of up to `reply` words.
     pub(crate) fn new(capacity: usize, reply: usize) -> Self {
-        let stride = HEAD + reply;
+        let words = HEAD + reply.div_ceil(2);
+        let stride = if words < LINE { words.next_power_of_two() } else { words.next_multiple_of(LINE) };
+        let words: Box<[_]> = (0..capacity * stride + LINE - 1).map(|_| AtomicU64::new(0)).collect();
         Self {
             word: AtomicU64::new(0),
             waker: AtomicWaker::new(),
-            words: (0..capacity * stride).map(|_| AtomicU32::new(0)).collect(),
+            first: (words.as_ptr().addr() / 8).wrapping_neg() % LINE,
+            words,
             stride,
             mask: capacity as u64 - 1,
             shift: capacity.trailing_zeros(),
@@ -88,9 +112,18 @@ impl Cells {
     }
 
     #[inline]
-    fn cell(&self, cell: u32) -> Option<&[AtomicU32]> {
-        let at = cell as usize * self.stride;
-        self.words.get(at..at + self.stride)
+    fn cell(&self, cell: u32) -> Option<(&AtomicU64, &AtomicU64, &[AtomicU64])> {
+        let at = self.first + cell as usize * self.stride;
+        match self.words.get(at..at + self.stride)? {
+            [state, shape, reply @ ..] => Some((state, shape, reply)),
+            _ => None,
+        }
+    }
+
+    /// The state of a cell: the first of its words.
+    #[inline]
+    pub(crate) fn state(&self, cell: u32) -> Option<&AtomicU64> {
+        self.words.get(self.first + cell as usize * self.stride)
     }
 
     // The holder.
@@ -103,10 +136,10 @@ impl Cells {
 
     fn set(&self, position: u64, instance: u32, kind: u32) {
         let (cell, lap) = self.place(position);
-        if let Some(cell) = self.cell(cell) {
-            cell[1].store(instance, Ordering::Relaxed);
+        if let Some((state, ..)) = self.cell(cell) {
+            let what = (instance as u64) << 32 | ((lap as u32) << LAP | kind) as u64;
             // Release pairs with the acquire in `deliver`: we have read the cell's last reply.
-            cell[0].store((lap as u32) << LAP | kind, Ordering::Release);
+            state.store(what, Ordering::Release);
         }
     }
 
@@ -142,9 +175,9 @@ impl Cells {
     #[inline]
     pub(crate) fn look(&self, position: u64) -> Found {
         let (cell, lap) = self.place(position);
-        let Some(cell) = self.cell(cell) else { return Found::NotSent };
+        let Some((state, ..)) = self.cell(cell) else { return Found::NotSent };
         // Acquire pairs with the release in `deliver`: the reply is there.
-        let state = cell[0].load(Ordering::Acquire);
+        let state = state.load(Ordering::Acquire) as u32;
         debug_assert_eq!(state >> LAP, lap as u32, "position {position} is not the holder's");
         match state & ((1 << LAP) - 1) {
             READY => Found::Ready,
@@ -154,29 +187,26 @@ impl Cells {
         }
     }
 
-    /// The tag and the words of the reply of `position`, if it is there: what most looks find.
+    /// The reply of `position`, if it is there: what most looks find.
     #[inline]
-    pub(crate) fn ready(&self, position: u64) -> Option<(u32, &[AtomicU32])> {
+    pub(crate) fn ready(&self, position: u64) -> Option<Reply<'_>> {
         let (cell, lap) = self.place(position);
-        let (head, reply) = self.cell(cell)?.split_at_checked(HEAD)?;
+        let (state, shape, pairs) = self.cell(cell)?;
         // Acquire pairs with the release in `deliver`: the reply is there.
-        if head[0].load(Ordering::Acquire) != (lap as u32) << LAP | READY {
+        if state.load(Ordering::Acquire) as u32 != (lap as u32) << LAP | READY {
             return None;
         }
-        // Relaxed, both: acquired above.
-        let words = reply.get(..head[3].load(Ordering::Relaxed) as usize)?;
-        Some((head[2].load(Ordering::Relaxed), words))
+        // Relaxed: acquired above.
+        Some(Reply { shape: shape.load(Ordering::Relaxed), pairs })
     }
 
-    /// The instance, the tag, and the words of the reply that is ready.
-    #[inline]
-    pub(crate) fn reply(&self, position: u64) -> (u32, u32, &[AtomicU32]) {
-        let Some(cell) = self.cell(self.place(position).0) else { return (0, 0, &[]) };
+    /// The instance that was asked at `position`, and the reply that is ready.
+    pub(crate) fn reply(&self, position: u64) -> (u32, Reply<'_>) {
+        let (cell, _) = self.place(position);
+        let Some((state, shape, pairs)) = self.cell(cell) else { return (0, Reply { shape: 0, pairs: &[] }) };
         // Relaxed: the look acquired them.
-        let words = cell[3].load(Ordering::Relaxed) as usize;
-        let reply = &cell[HEAD..];
-        let (instance, tag) = (cell[1].load(Ordering::Relaxed), cell[2].load(Ordering::Relaxed));
-        (instance, tag, &reply[..words.min(reply.len())])
+        let instance = (state.load(Ordering::Relaxed) >> 32) as u32;
+        (instance, Reply { shape: shape.load(Ordering::Relaxed), pairs })
     }
 
     /// Leaves a waker; look again afterwards. Where the bridge is to watch, says whether it was not told before.
@@ -212,20 +242,20 @@ impl Cells {
 
     // Who delivers.
 
-    /// Puts a reply into its cell; `false` when no request waits there.
+    /// Puts a reply into its cell, where `fill` writes its words, as many as there is room for; `false` when no request waits there.
     #[inline]
-    pub(crate) fn deliver(&self, cell: u32, lap: u16, tag: u32, reply: &[u32]) -> bool {
-        let Some(cell) = self.cell(cell) else { return false };
+    pub(crate) fn deliver(&self, cell: u32, lap: u16, what: u64, fill: impl FnOnce(&[AtomicU64])) -> bool {
+        let Some((state, shape, pairs)) = self.cell(cell) else { return false };
         // Acquire pairs with the release in `set`: the holder has read what we overwrite.
-        if cell[0].load(Ordering::Acquire) != (lap as u32) << LAP | WAITING {
+        let waiting = state.load(Ordering::Acquire);
+        if waiting as u32 != (lap as u32) << LAP | WAITING {
             return false;
         }
-        // Relaxed, all: published by the release below.
-        cell[2].store(tag, Ordering::Relaxed);
-        cell[3].store(reply.len() as u32, Ordering::Relaxed);
-        reply.iter().zip(&cell[HEAD..]).for_each(|(word, place)| place.store(*word, Ordering::Relaxed));
+        // Relaxed, and so is what `fill` does: published by the release below.
+        shape.store(what, Ordering::Relaxed);
+        fill(pairs);
         // Release pairs with the acquire in `look`. No exchange: one drainer has the reply to this request.
-        cell[0].store((lap as u32) << LAP | READY, Ordering::Release);
+        state.store(waiting ^ (WAITING ^ READY) as u64, Ordering::Release);
         true
     }
 

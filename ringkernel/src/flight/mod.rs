@@ -8,10 +8,10 @@ mod cells;
 mod sync {
     //! Where [`cells`](super::cells)' atomics come from. The model that loom runs has another of these.
     pub(crate) use futures::task::AtomicWaker;
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 }
 
-pub(crate) use cells::{Cells, Found, Settled};
+pub(crate) use cells::{Cells, Found, Reply, Settled, shape};
 use ringkernel_backends::abi::Correlation;
 use std::ops::Deref;
 use std::sync::OnceLock;

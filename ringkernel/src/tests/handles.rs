@@ -190,7 +190,7 @@ fn a_device_that_answers_nonsense_is_not_believed() {
                 .read_reply::<u32>(
                     0,
                     <u32 as crate::RingMessage>::TAG,
-                    &[const { std::sync::atomic::AtomicU32::new(0) }; 4]
+                    &[const { std::sync::atomic::AtomicU32::new(0) }; 4][..]
                 )
                 .is_err()
         );

@@ -60,6 +60,19 @@ impl<M: RingMemory> Window<'_, M> {
     }
 }
 
+/// Brings the line of a word nearer, if the processor likes to. A hint.
+#[inline]
+pub fn prefetch(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about an address that is valid; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
 /// Ring memory at fixed addresses: heap memory, or pinned memory that a device maps.
 pub struct RawMemory {
     slots: *const AtomicU64,
@@ -153,14 +166,9 @@ impl RingMemory for RawMemory {
 
     #[inline]
     fn prefetch(&self, index: usize) {
-        #[cfg(target_arch = "x86_64")]
         if index < self.words {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a hint about an address in bounds; it reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.slots.add(index).cast()) };
+            prefetch(self.word(index));
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = index;
     }
 
     #[inline]

@@ -18,7 +18,7 @@
 
 mod memory;
 
-pub use memory::{RawMemory, RingMemory, Window};
+pub use memory::{RawMemory, RingMemory, Window, prefetch};
 
 use super::slot::{self, CHUNK_DATA_WORDS, Correlation, HEADER_CHUNKS, Header, SlotShape};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,6 +255,14 @@ impl<M: RingMemory, C: Cursor> Ring<M, C> {
         self.memory.prefetch(self.word_of(position, 0));
     }
 
+    /// The correlation index of a position's message, if that has been published. For hints: nothing else is acquired.
+    #[inline]
+    pub fn correlation_at(&self, position: u64) -> Option<u32> {
+        // Relaxed: a hint.
+        let high = self.memory.load(self.word_of(position, 0) + 1, Ordering::Relaxed);
+        ((high >> 32) as u32 == slot::sequence(position)).then_some(high as u32)
+    }
+
     /// The words of a position's slot: eight at least.
     #[inline]
     fn slot(&self, position: u64) -> Window<'_, M> {
@@ -322,6 +330,52 @@ fn chunk<M: RingMemory>(
     }
     let low = slot.load(2 * chunk, Ordering::Relaxed);
     Some([low as u32, (low >> 32) as u32, high as u32])
+}
+
+/// The header of a slot, if it has been published; one that claims more words than `most` has tag 0 and none.
+#[inline(always)]
+fn header<M: RingMemory>(slot: &Window<'_, M>, sequence: u32, most: usize) -> Option<Header> {
+    let [tag, instance, index] = chunk(slot, 0, sequence)?;
+    let [gen_words, low, high] = chunk(slot, 1, sequence)?;
+    let header = Header::from_words([tag, instance, index, gen_words, low, high]);
+    Some(if header.words as usize > most { Header { tag: 0, words: 0, ..header } } else { header })
+}
+
+/// The payload of a message that lies in its slot.
+pub struct Payload<'a, M: RingMemory = RawMemory> {
+    slot: Window<'a, M>,
+    words: usize,
+}
+
+impl<M: RingMemory> Payload<'_, M> {
+    /// Its length in words of 4 bytes.
+    #[inline]
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// The six words that begin with word `6 * group`, two in each, the first in the lower half. Those beyond the end may be anything.
+    ///
+    /// # Panics
+    /// If the slot is too small for them.
+    #[inline(always)]
+    pub fn six(&self, group: usize) -> [u64; CHUNK_DATA_WORDS] {
+        let first = 2 * (HEADER_CHUNKS + 2 * group);
+        // Relaxed: `peek` acquired the sequences. A slot has an even number of chunks.
+        let load = |at: usize| self.slot.load(first + at, Ordering::Relaxed);
+        let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+        [a, (b & u32::MAX as u64) | c << 32, c >> 32 | d << 32]
+    }
+
+    /// Copies it to the front of `out`, as much as has room there.
+    #[inline]
+    pub fn copy_to(&self, out: &mut [u32]) {
+        let length = self.words.min(out.len());
+        for (group, six) in out[..length].chunks_mut(2 * CHUNK_DATA_WORDS).enumerate() {
+            let words = self.six(group).into_iter().flat_map(|pair| [pair as u32, (pair >> 32) as u32]);
+            six.iter_mut().zip(words).for_each(|(out, word)| *out = word);
+        }
+    }
 }
 
 /// Four bytes as a word; what lies beyond the end is 0.
@@ -399,13 +453,7 @@ impl Consumer {
     ) -> Option<Header> {
         let sequence = slot::sequence(self.position);
         let slot = ring.slot(self.position);
-        let [tag, instance, index] = chunk(&slot, 0, sequence)?;
-        let [gen_words, low, high] = chunk(&slot, 1, sequence)?;
-        let mut header = Header::from_words([tag, instance, index, gen_words, low, high]);
-        if header.words as usize > ring.payload_words.min(payload.len()) {
-            header.tag = 0;
-            header.words = 0;
-        }
+        let header = header(&slot, sequence, ring.payload_words.min(payload.len()))?;
         let words = header.words as usize;
         let mut put = |at: usize, data: [u32; CHUNK_DATA_WORDS]| {
             // Whole chunks, as far as there is room: what lies behind the message is not kept.
@@ -428,6 +476,39 @@ impl Consumer {
         }
         self.position = self.position.wrapping_add(1);
         Some(header)
+    }
+
+    /// The next message, if all of it is there: its header, and its payload, which stays in the slot. [`advance`](Self::advance) takes it.
+    ///
+    /// A header that claims more words than a slot has is as [`pop`](Self::pop) returns it.
+    #[inline(always)]
+    pub fn peek<'a, M: RingMemory, C: Cursor>(
+        &self,
+        ring: &'a Ring<M, C>,
+    ) -> Option<(Header, Payload<'a, M>)> {
+        let sequence = slot::sequence(self.position);
+        let slot = ring.slot(self.position);
+        let header = header(&slot, sequence, ring.payload_words)?;
+        let words = header.words as usize;
+        // As in `pop`: most messages end in the first line.
+        if words > 0 {
+            chunk(&slot, HEADER_CHUNKS, sequence)?;
+        }
+        if words > CHUNK_DATA_WORDS {
+            chunk(&slot, HEADER_CHUNKS + 1, sequence)?;
+        }
+        let (mut at, mut number) = (2 * CHUNK_DATA_WORDS, HEADER_CHUNKS + 2);
+        while at < words {
+            chunk(&slot, number, sequence)?;
+            (at, number) = (at + CHUNK_DATA_WORDS, number + 1);
+        }
+        Some((header, Payload { slot, words }))
+    }
+
+    /// Takes the message that was [looked at](Self::peek).
+    #[inline]
+    pub fn advance(&mut self) {
+        self.position = self.position.wrapping_add(1);
     }
 
     /// Whether a message is there to be taken (its first chunk has been published).

@@ -160,6 +160,26 @@ fn a_header_that_claims_more_than_a_slot_is_not_believed() {
     ring.try_push(header(0), &[1, 2, 3]).unwrap();
     let word = ring.word_of(0, 1);
     ring.memory.store(word, u64::MAX, Ordering::Relaxed);
+    assert_eq!(consumer.peek(&ring).map(|(header, payload)| (header.tag, payload.words())), Some((0, 0)));
     let got = consumer.pop(&ring, &mut [0; 6]).unwrap();
     assert_eq!((got.tag, got.words), (0, 0));
+}
+
+#[test]
+fn a_message_that_is_looked_at_stays_until_it_is_taken_and_is_whole_or_not_there() {
+    let ring = ring(4, 40, 0);
+    let mut consumer = ring.consumer();
+    ring.try_push(header(5), &(0..40).collect::<Vec<u8>>()).unwrap();
+    // Its last chunk is not there yet.
+    let last = ring.word_of(0, 5) + 1;
+    let word = ring.memory.load(last, Ordering::Relaxed);
+    ring.memory.store(last, 0, Ordering::Relaxed);
+    assert!(consumer.is_ready(&ring) && consumer.peek(&ring).is_none());
+    ring.memory.store(last, word, Ordering::Relaxed);
+    for _ in 0..2 {
+        let (seen, payload) = consumer.peek(&ring).unwrap();
+        assert_eq!((seen.instance, payload.words(), payload.six(1)[0] as u32), (5, 10, 0x1b1a_1918));
+    }
+    consumer.advance();
+    assert!(consumer.peek(&ring).is_none());
 }

@@ -87,9 +87,9 @@ fn split_header(ptx: &str) -> ((u32, u32), String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assembling::assembles;
     use super::*;
     use crate::kernel::{Group, HandlerInfo, MessageInfo, Needs};
-    use std::process::Command;
 
     static ACCOUNT: KernelDescriptor = KernelDescriptor {
         id: "account",
@@ -136,32 +136,6 @@ mod tests {
 
     #[test]
     fn the_joined_module_assembles_for_every_target() {
-        let test = "the_joined_module_assembles_for_every_target";
-        let ptxas = std::env::var("RINGKERNEL_PTXAS").unwrap_or_else(|_| "ptxas".into());
-        let folder = std::env::temp_dir().join(format!("ringkernel-link-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        for (cc, arch) in [(70, "sm_75"), (80, "sm_80"), (90, "sm_90")] {
-            let (input, output) = (folder.join("module.ptx"), folder.join("module.cubin"));
-            std::fs::write(&input, module_text(&ACCOUNT, cc)).unwrap();
-            match Command::new(&ptxas)
-                .arg(format!("-arch={arch}"))
-                .arg(&input)
-                .arg("-o")
-                .arg(&output)
-                .output()
-            {
-                Ok(run) => assert!(run.status.success(), "{arch}: {}", String::from_utf8_lossy(&run.stderr)),
-                Err(error) => {
-                    let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
-                    assert!(
-                        !required.split(',').any(|name| name.trim() == "ptxas"),
-                        "{test}: {ptxas}: {error}"
-                    );
-                    println!("skipped: {test}: {ptxas}: {error}");
-                    break;
-                }
-            }
-        }
-        std::fs::remove_dir_all(&folder).unwrap();
+        assembles("the_joined_module_assembles_for_every_target", |cc| module_text(&ACCOUNT, cc));
     }
 }

@@ -15,6 +15,8 @@
 //! next kernel, and what still has to wait runs quiesced (`registry`): resident kernels return with their
 //! state kept, the call is made, they are launched again. Users of the same process' primary context are under the same law.
 
+#[cfg(test)]
+mod assembling;
 mod baseline;
 mod driver;
 mod link;

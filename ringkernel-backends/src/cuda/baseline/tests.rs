@@ -1,5 +1,5 @@
 use super::*;
-use std::process::Command;
+use crate::cuda::assembling::assembles;
 
 const TEXTS: [(&str, &str); 5] = [
     ("empty", include_str!("empty.ptx")),
@@ -11,40 +11,14 @@ const TEXTS: [(&str, &str); 5] = [
 
 #[test]
 fn every_baseline_assembles_for_every_target() {
-    let test = "every_baseline_assembles_for_every_target";
-    let ptxas = std::env::var("RINGKERNEL_PTXAS").unwrap_or_else(|_| "ptxas".into());
-    let folder = std::env::temp_dir().join(format!("ringkernel-baseline-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    'all: for (name, text) in TEXTS {
+    for (name, text) in TEXTS {
         assert!(text.is_ascii() && text.contains(&format!(".visible .entry {name}(")), "{name}");
-        for (cc, arch) in [(70, "sm_75"), (80, "sm_80"), (90, "sm_90")] {
-            let (input, output) = (folder.join("module.ptx"), folder.join("module.cubin"));
+        assembles(&format!("the_baseline_{name}_assembles_for_every_target"), |cc| {
             let text = for_device(text, cc);
             assert!(text.contains(&format!(".target sm_{cc}\n")), "{name}");
-            std::fs::write(&input, text).unwrap();
-            match Command::new(&ptxas)
-                .arg(format!("-arch={arch}"))
-                .arg(&input)
-                .arg("-o")
-                .arg(&output)
-                .output()
-            {
-                Ok(run) => {
-                    assert!(run.status.success(), "{name}, {arch}: {}", String::from_utf8_lossy(&run.stderr))
-                }
-                Err(error) => {
-                    let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
-                    assert!(
-                        !required.split(',').any(|name| name.trim() == "ptxas"),
-                        "{test}: {ptxas}: {error}"
-                    );
-                    println!("skipped: {test}: {ptxas}: {error}");
-                    break 'all;
-                }
-            }
-        }
+            text
+        });
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// On a GPU each baseline runs and checks itself; without one each says so.

@@ -4,6 +4,8 @@
 //! rings, its control block, its telemetry. Nothing here knows of futures or lifecycles; `ringkernel` builds those on top.
 
 use crate::abi::{ControlSnapshot, FaultKind, Ring, TelemetrySnapshot};
+use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Subscriber, Target};
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +86,8 @@ pub struct KernelDescriptor {
     pub native: fn(shard: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError>,
     /// Writes `Default::default()` of the state as bytes; `None` where the struct has no `Default`.
     pub default_state: Option<fn(&mut [u8])>,
+    /// What the handlers do beside answering.
+    pub mesh: Mesh,
 }
 
 impl KernelDescriptor {
@@ -131,10 +135,18 @@ pub struct NativeShardSpec<'a> {
 /// The native actors of a shard.
 pub trait NativeShard: Send {
     /// Runs the handler for `tag` on the shard's `local`-th instance. `payload` and `reply` are wire bytes; the answer is
-    /// how the request ended.
+    /// how the request ended. What else the handler does goes through `outbox`.
     ///
     /// Panics of the handler come out as [`Outcome::Fault`]; they do not unwind through here.
-    fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome;
+    fn handle(
+        &mut self,
+        local: u32,
+        instance: u32,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+        outbox: &mut dyn Outbox,
+    ) -> Outcome;
     /// Writes the state of the `local`-th instance as bytes.
     fn read_state(&self, local: u32, out: &mut [u8]);
     /// Replaces the state of the `local`-th instance by the one these bytes are. Bytes that are no state are an error, and the
@@ -263,6 +275,8 @@ pub struct LaunchSpec {
     pub idle: IdlePolicy,
     /// What most launches leave as it is.
     pub tuning: Tuning,
+    /// Its place among other kernels.
+    pub mesh: MeshSpec,
     /// Whom to tell of progress, where the device has threads of its own; see [`Kernel::must_be_polled`].
     pub progress: Arc<dyn Progress>,
 }
@@ -325,8 +339,55 @@ pub trait Kernel: Send + Sync {
     fn is_busy(&self) -> bool {
         false
     }
+    /// Points one of its routes (an index into [`Mesh::routes`]) somewhere else. Messages that were sent along it before stay where they are. The
+    /// kernel may pause for it, and so may the target, whose mailbox is made for the first route that leads to it.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotConnected`] where the target is a kernel of another device, or one that cannot have a mailbox: a route to the
+    /// host will do.
+    fn connect(&self, route: usize, target: Target<'_>) -> Result<(), DeviceError> {
+        let _ = route;
+        alone(target)
+    }
+    /// Says where a kernel is that sends to this one, so that handlers can [`reply`](Outbox::reply) to it; or that it is gone.
+    fn set_peer(&self, number: crate::mesh::KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
+        let _ = number;
+        alone(target)
+    }
+    /// Says who gets what is published on one of its topics (an index into [`Mesh::topics`]), and whether the host does. What a
+    /// subscriber missed is counted from 0 again.
+    fn set_subscribers(
+        &self,
+        topic: usize,
+        subscribers: &[Subscriber],
+        host: bool,
+    ) -> Result<(), DeviceError> {
+        let _ = topic;
+        if subscribers.is_empty() && !host { Ok(()) } else { Err(ALONE) }
+    }
+    /// How many messages each of a topic's subscribers missed because its mailbox was full, in the order they were set.
+    fn missed(&self, topic: usize) -> Vec<u64> {
+        let _ = topic;
+        Vec::new()
+    }
+    /// Its mailbox in figures; all 0 while it has none.
+    fn mailbox(&self) -> MailboxSnapshot {
+        MailboxSnapshot::default()
+    }
+    /// For its backend, which knows what it is.
+    fn as_any(&self) -> &dyn Any;
     /// Why the kernel can no longer answer, if it cannot (a lost device). Cheap.
     fn failure(&self) -> Option<DeviceError>;
+}
+
+const ALONE: DeviceError =
+    DeviceError::NotConnected { reason: "this device's kernels do not reach each other" };
+
+fn alone(target: Target<'_>) -> Result<(), DeviceError> {
+    match target {
+        Target::Nobody => Ok(()),
+        _ => Err(ALONE),
+    }
 }
 
 /// Why a device could not do what it was asked.
@@ -390,6 +451,12 @@ pub enum DeviceError {
     /// The kernel has been terminated.
     #[error("the kernel is terminated")]
     Terminated,
+    /// A kernel cannot be reached from another without the host.
+    #[error("these kernels cannot be connected on the device: {reason}")]
+    NotConnected {
+        /// Why.
+        reason: &'static str,
+    },
     /// There is no such instance.
     #[error("instance {instance} of {instances}")]
     NoSuchInstance {

@@ -6,6 +6,7 @@
 //!    It has no dependency on a device, and the compiler (`ringkernel-macros`) uses its constants.
 //! 2. [`kernel`]: what the compiler hands over (a [`kernel::KernelDescriptor`]), and the two traits a device implements,
 //!    [`kernel::Device`] and [`kernel::Kernel`].
+//!    [`mesh`] is what they know of each other.
 //! 3. One folder a device: [`cpu`], `cuda` and `wgpu` (feature-gated). Each launches a descriptor and answers the slots
 //!    of its request rings; none of them knows about futures, proxies or lifecycles, which live in `ringkernel`.
 //!
@@ -22,6 +23,7 @@ mod device_tests;
 pub mod fork;
 mod host;
 pub mod kernel;
+pub mod mesh;
 pub mod queue;
 mod queue_sync;
 mod states;

@@ -27,6 +27,7 @@ static ACCOUNT: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: false, float64: false },
     native: no_native,
     default_state: None,
+    mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
 static BLOBS: KernelDescriptor = KernelDescriptor {
     id: "blobs",
@@ -41,6 +42,7 @@ static BLOBS: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: false, float64: false },
     native: no_native,
     default_state: None,
+    mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
 
 fn no_native(_: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
@@ -105,6 +107,7 @@ impl Running {
                 }),
                 idle: IdlePolicy::Backoff,
                 tuning,
+                mesh: Default::default(),
                 progress: Arc::new(Quiet),
             })
             .unwrap();
@@ -514,6 +517,7 @@ fn what_does_not_fit_is_an_error() {
         initial: Arc::new(|_, out: &mut [u8]| out.fill(0)),
         idle: IdlePolicy::Spin,
         tuning: Default::default(),
+        mesh: Default::default(),
         progress: Arc::new(Quiet),
     };
     let Err(error) = device.launch(spec(1, 1 << 31)) else { panic!("2^31 slots") };

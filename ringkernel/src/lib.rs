@@ -87,6 +87,7 @@ pub mod error;
 mod expansion;
 mod flight;
 pub mod handle;
+pub mod hlc;
 mod hung;
 pub mod image;
 mod inbox;
@@ -120,9 +121,10 @@ pub use actor::{Actor, ActorRef, Handles, Request};
 pub use backend::{Backend, BackendReport, PassedOver};
 pub use block::TellManyError;
 pub use bridge::BridgePolicy;
-pub use context::RingContext;
+pub use context::{MessageOf, RingContext};
 pub use error::{HandlerFault, RingKernelError, TrySendError};
 pub use handle::KernelHandle;
+pub use hlc::HlcTimestamp;
 pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
 pub use message::{DecodeError, DeviceType, RingMessage};
@@ -133,6 +135,7 @@ pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, HasTerminated, TelemetryBuffer, TelemetrySnapshot,
 };
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
+pub use ringkernel_backends::mesh::{MailboxSnapshot, Overflow, Sent};
 pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};
 pub use runtime::{KernelInfo, RingKernel, RingKernelBuilder};
 pub use terminate::TerminateOptions;

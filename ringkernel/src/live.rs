@@ -113,8 +113,17 @@ impl LiveKernel {
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
-        let spec =
-            LaunchSpec { descriptor, instances, queue_capacity, active, initial, idle, tuning, progress };
+        let spec = LaunchSpec {
+            descriptor,
+            instances,
+            queue_capacity,
+            active,
+            initial,
+            idle,
+            tuning,
+            mesh: Default::default(),
+            progress,
+        };
         let kernel = device.launch(spec).map_err(device_error)?;
         let bridge = if kernel.must_be_polled() { Some(bridge().map_err(device_error)?) } else { None };
         let reply_words = kernel.ports().first().map_or(0, |port| port.replies.shape().payload_words());

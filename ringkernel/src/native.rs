@@ -9,6 +9,7 @@ use ringkernel_backends::abi::FaultKind;
 use ringkernel_backends::kernel::{
     DeviceError, FaultSite, NativeShard, NativeShardSpec, Outcome, intern_site,
 };
+use ringkernel_backends::mesh::Outbox;
 use std::any::Any;
 use std::borrow::{Borrow, BorrowMut};
 use std::cell::Cell;
@@ -84,7 +85,15 @@ impl<A: Actor, C: From<A> + BorrowMut<A> + Send + 'static> Shard<A, C> {
 }
 
 impl<A: Actor, C: BorrowMut<A> + Send> NativeShard for Shard<A, C> {
-    fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome {
+    fn handle(
+        &mut self,
+        local: u32,
+        instance: u32,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+        outbox: &mut dyn Outbox,
+    ) -> Outcome {
         let fault = |kind| Outcome::Fault { kind, site: FaultSite::None };
         let Some(actor) = self.actors.get_mut(local as usize).map(BorrowMut::borrow_mut) else {
             return fault(FaultKind::UnknownInstance);
@@ -97,7 +106,7 @@ impl<A: Actor, C: BorrowMut<A> + Send> NativeShard for Shard<A, C> {
         let Some(message) = payload.get(..size).filter(|_| payload.len() - size < 4) else {
             return fault(FaultKind::Malformed);
         };
-        let mut ctx = RingContext::detached(instance);
+        let mut ctx = RingContext::new(instance, outbox);
         // Each word of the answer is read as it was written, in the closure, and nothing of it travels through `catch_unwind`: a load
         // of two words that were stored one by one waits for both stores.
         let mut outcome = fault(FaultKind::Panic);

@@ -2,6 +2,7 @@ use super::*;
 use crate::testing::{Account, Balance, Deposit, Misbehave, Stranger};
 use crate::{DeviceType, RingMessage};
 use ringkernel_backends::kernel::{InitialState, native_site};
+use ringkernel_backends::mesh::NoOutbox;
 use std::sync::Arc;
 
 fn shard(first: u32, stride: u32, count: u32) -> Box<dyn NativeShard> {
@@ -14,7 +15,7 @@ fn send<M: RingMessage>(shard: &mut dyn NativeShard, local: u32, message: M) -> 
     let mut payload = vec![0; M::SIZE.next_multiple_of(4) as usize];
     message.encode(&mut payload);
     let mut reply = vec![0; 16];
-    let outcome = shard.handle(local, local, M::TAG, &payload, &mut reply);
+    let outcome = shard.handle(local, local, M::TAG, &payload, &mut reply, &mut NoOutbox);
     (outcome, reply)
 }
 
@@ -110,10 +111,13 @@ fn slots_that_are_no_message_of_the_actor_are_faults_without_a_place() {
     assert_eq!(send(&mut *shard, 2, Deposit { cents: 1 }).0, fault(FaultKind::UnknownInstance));
     let mut reply = [0; 16];
     for wrong in [0usize, 4, 12] {
-        let outcome = shard.handle(0, 0, Deposit::TAG, &vec![0; wrong], &mut reply);
+        let outcome = shard.handle(0, 0, Deposit::TAG, &vec![0; wrong], &mut reply, &mut NoOutbox);
         assert_eq!(outcome, fault(FaultKind::Malformed), "{wrong} bytes");
     }
-    assert_eq!(shard.handle(0, 0, bool::TAG, &[2, 0, 0, 0], &mut reply), fault(FaultKind::Malformed));
+    assert_eq!(
+        shard.handle(0, 0, bool::TAG, &[2, 0, 0, 0], &mut reply, &mut NoOutbox),
+        fault(FaultKind::Malformed)
+    );
 }
 
 #[test]

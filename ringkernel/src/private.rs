@@ -16,6 +16,7 @@ pub use ringkernel_backends::abi::FaultKind;
 pub use ringkernel_backends::kernel::{
     DeviceError, Group, HandlerInfo, KernelDescriptor, MessageInfo, NativeShard, NativeShardSpec, Needs, Site,
 };
+pub use ringkernel_backends::mesh::{Mesh, RouteInfo, TopicInfo};
 pub use ringkernel_macros::{__ActorState, __carry, __emit, __kernel};
 
 use std::marker::PhantomData;

@@ -191,6 +191,7 @@ static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: true, float64: false },
     native: native_shard::<Account>,
     default_state: DefaultProbe::<Account>::DEFAULT_STATE,
+    mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
 inventory::submit! { Registration(&DESCRIPTOR) }
 
@@ -237,5 +238,6 @@ static BARE: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: false, float64: false },
     native: native_shard::<Bare>,
     default_state: DefaultProbe::<Bare>::DEFAULT_STATE,
+    mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
 inventory::submit! { Registration(&BARE) }

@@ -14,7 +14,7 @@ pub mod telemetry;
 pub use control::{ControlBlock, ControlSnapshot, HasTerminated};
 pub use fault::FaultKind;
 pub use ring::{Batch, Consumer, Full, Ring, RingMemory};
-pub use slot::{Correlation, Header, SlotShape};
+pub use slot::{Correlation, Header, Origin, SlotShape};
 pub use telemetry::{TelemetryBuffer, TelemetrySnapshot};
 
 /// Bytes from one instance's state to the next in device memory: the size rounded up to the alignment, to at least 8 and never 0,

@@ -30,13 +30,31 @@ pub const HEADER_CHUNKS: usize = HEADER_WORDS / CHUNK_DATA_WORDS;
 pub const MAX_PAYLOAD_WORDS: usize = u16::MAX as usize;
 /// The correlation index of a message nobody waits for an answer to.
 pub const NO_CORRELATION: u32 = u32::MAX;
+/// In a reply ring, instead of a correlation index: a message to the host beside replies.
+pub const OUTPUT: u32 = u32::MAX - 1;
+/// In a reply ring: a message that the host is to hand to another kernel. Three words stand before the payload: the receiver's number, and the
+/// third and the lower half of the fourth header word that it is to arrive with (see [`Origin`]). The header's instance is the receiver's.
+pub const RELAY: u32 = u32::MAX - 2;
+/// In a reply ring: a message that was published. Three words stand before the payload: the topic's key, whether it is to be retained, and 0.
+pub const PUBLISHED: u32 = u32::MAX - 3;
+/// Words in front of the payload of [`RELAY`] and [`PUBLISHED`].
+pub const PREFIX_WORDS: usize = 3;
+/// Bits of a generation, and of a kernel's number; the two bits above them say which of the two it is.
+pub const GENERATION_BITS: u32 = 14;
+/// The generation's bits.
+pub const GENERATION_MASK: u16 = (1 << GENERATION_BITS) - 1;
+/// Above the generation's bits: a kernel sent the message. The index is the instance that did, the generation that kernel's number.
+pub const FROM_KERNEL: u16 = 1 << GENERATION_BITS;
+/// Above the generation's bits: a request that another kernel was asked and handed on. The index is that kernel's, the generation its number.
+pub const FORWARDED: u16 = 2 << GENERATION_BITS;
 
 /// Which pending request a reply belongs to: an index into the caller's slab and the generation of that entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Correlation {
     /// Slab index, or [`NO_CORRELATION`].
     pub index: u32,
-    /// How often the entry was used, in 16 bits: a reply of another generation is discarded.
+    /// How often the entry was used, in [`GENERATION_BITS`] bits: a reply of another generation is discarded. With the bits above them, see
+    /// [`Origin`].
     pub generation: u16,
 }
 
@@ -46,7 +64,54 @@ impl Correlation {
 
     /// Whether somebody waits for the reply.
     pub fn is_some(self) -> bool {
-        self.index != NO_CORRELATION
+        matches!(self.origin(), Origin::Asker(_) | Origin::Forwarded { .. })
+    }
+}
+
+/// Who sent a message, and who waits for the answer: what the correlation in its header means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The host, which does not wait for an answer.
+    Nobody,
+    /// The host, by this entry of this kernel's own.
+    Asker(Correlation),
+    /// An instance of a kernel. It does not wait for an answer.
+    Kernel {
+        /// The kernel's number.
+        kernel: u16,
+        /// The instance.
+        instance: u32,
+    },
+    /// The host, by an entry of another kernel's.
+    Forwarded {
+        /// That kernel's number.
+        kernel: u16,
+        /// The entry.
+        index: u32,
+    },
+}
+
+impl Correlation {
+    /// What it means in a request ring, a mailbox, or a reply's header.
+    pub fn origin(self) -> Origin {
+        let number = self.generation & GENERATION_MASK;
+        match self.generation & !GENERATION_MASK {
+            FROM_KERNEL => Origin::Kernel { kernel: number, instance: self.index },
+            FORWARDED => Origin::Forwarded { kernel: number, index: self.index },
+            _ if self.index == NO_CORRELATION => Origin::Nobody,
+            _ => Origin::Asker(self),
+        }
+    }
+}
+
+impl From<Origin> for Correlation {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Nobody => Self::NONE,
+            Origin::Asker(correlation) => correlation,
+            Origin::Kernel { kernel, instance } => Self { index: instance, generation: kernel | FROM_KERNEL },
+            Origin::Forwarded { kernel, index } => Self { index, generation: kernel | FORWARDED },
+        }
     }
 }
 
@@ -142,6 +207,21 @@ mod tests {
         }
         assert_eq!(SlotShape::for_payload(MAX_PAYLOAD_WORDS * 4 + 1), None);
         assert!(SlotShape::for_payload(MAX_PAYLOAD_WORDS * 4).is_some());
+    }
+
+    #[test]
+    fn an_origin_survives_the_header() {
+        let asker = Correlation { index: 7, generation: GENERATION_MASK };
+        for origin in [
+            Origin::Nobody,
+            Origin::Asker(asker),
+            Origin::Kernel { kernel: 5, instance: u32::MAX },
+            Origin::Forwarded { kernel: GENERATION_MASK, index: 0 },
+        ] {
+            let correlation = Correlation::from(origin);
+            assert_eq!(correlation.origin(), origin);
+            assert_eq!(correlation.is_some(), matches!(origin, Origin::Asker(_) | Origin::Forwarded { .. }));
+        }
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl CpuKernel {
 }
 
 impl Kernel for CpuKernel {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
     fn ports(&self) -> &[Port] {
         &self.core.ports
     }

@@ -404,7 +404,14 @@ impl<'a> Run<'a> {
         }
         let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
         let most = reply.len();
-        let outcome = body.native.handle(local, header.instance, header.tag, payload, reply);
+        let outcome = body.native.handle(
+            local,
+            header.instance,
+            header.tag,
+            payload,
+            reply,
+            &mut crate::mesh::NoOutbox,
+        );
         match outcome {
             // More than the largest reply is not to be believed.
             Outcome::Reply { bytes, .. } if bytes as usize > most => refusal(FaultKind::Panic),

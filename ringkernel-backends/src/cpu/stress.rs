@@ -5,6 +5,7 @@ use super::CpuDevice;
 use crate::abi::{Correlation, Header, tag};
 use crate::device_tests::*;
 use crate::kernel::*;
+use crate::mesh::Outbox;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,7 +19,15 @@ struct Book {
 }
 
 impl NativeShard for Book {
-    fn handle(&mut self, local: u32, _: u32, _: u32, payload: &[u8], reply: &mut [u8]) -> Outcome {
+    fn handle(
+        &mut self,
+        local: u32,
+        _: u32,
+        _: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+        _: &mut dyn Outbox,
+    ) -> Outcome {
         let page = &mut self.pages[local as usize];
         let word = |k: usize| u32::from_le_bytes(payload[4 * k..][..4].try_into().unwrap());
         let expected = std::mem::replace(&mut page[word(0) as usize], word(1) + 1);

@@ -2,6 +2,7 @@ use super::CpuDevice;
 use crate::abi::{Correlation, FaultKind, HasTerminated, tag};
 use crate::device_tests::*;
 use crate::kernel::*;
+use crate::mesh::Outbox;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -31,7 +32,7 @@ static GATE_TESTS: Mutex<()> = Mutex::new(());
 struct Gate;
 
 impl NativeShard for Gate {
-    fn handle(&mut self, _: u32, _: u32, tag: u32, _: &[u8], _: &mut [u8]) -> Outcome {
+    fn handle(&mut self, _: u32, _: u32, tag: u32, _: &[u8], _: &mut [u8], _: &mut dyn Outbox) -> Outcome {
         match tag {
             tag::U32 => {
                 RUNNING.fetch_add(1, Ordering::SeqCst);

@@ -108,6 +108,7 @@ mod tests {
         wgsl_needs: Needs { int64: false, float64: false },
         native: |_| Err(crate::kernel::DeviceError::Terminated),
         default_state: None,
+        mesh: crate::mesh::Mesh::NONE,
     };
 
     #[test]

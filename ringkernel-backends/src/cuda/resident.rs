@@ -388,6 +388,9 @@ impl CudaKernel {
 }
 
 impl Kernel for CudaKernel {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
     fn ports(&self) -> &[Port] {
         &self.ports
     }

@@ -1,5 +1,6 @@
 //! The least host that can talk to a kernel: pushes requests, collects replies.
 
+use crate::abi::slot::GENERATION_MASK;
 use crate::abi::{Consumer, Correlation, FaultKind, Header, tag};
 use crate::kernel::{Device, FaultSite, IdlePolicy, Kernel, KernelDescriptor, LaunchSpec, Progress};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) fn spec_of(
         initial: Arc::new(|_, out| out.fill(0)),
         idle: IdlePolicy::Backoff,
         tuning: Default::default(),
+        mesh: Default::default(),
         progress: Arc::new(Calls::default()),
     }
 }
@@ -94,7 +96,12 @@ impl Host {
 
     /// Sends with a correlation of index `id`.
     pub(crate) fn ask(&self, instance: u32, tag: u32, payload: &[u32], id: u32) {
-        self.send(instance, tag, payload, Correlation { index: id, generation: id as u16 ^ 0x5a5a });
+        self.send(
+            instance,
+            tag,
+            payload,
+            Correlation { index: id, generation: (id as u16 ^ 0x5a5a) & GENERATION_MASK },
+        );
     }
 
     /// Asks and waits for the answer.

@@ -13,6 +13,7 @@ use crate::kernel::{
     DeviceError, FaultSite, Group, HandlerInfo, KernelDescriptor, MessageInfo, NativeShard, NativeShardSpec,
     Needs, Outcome, Site,
 };
+use crate::mesh::Outbox;
 
 pub(crate) const ADD: u32 = tag::of_definition("struct Add{by:i32}");
 pub(crate) const TOTAL: u32 = tag::of_definition("struct Total{total:i32,count:u32}");
@@ -53,6 +54,7 @@ pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: false, float64: false },
     native: |spec| Ok(Box::new(NativeTally::new(spec))),
     default_state: Some(|out| out.fill(0)),
+    mesh: crate::mesh::Mesh::NONE,
 };
 
 struct NativeTally(Vec<(i32, u32)>);
@@ -77,7 +79,15 @@ impl NativeTally {
 }
 
 impl NativeShard for NativeTally {
-    fn handle(&mut self, local: u32, instance: u32, tag: u32, payload: &[u8], reply: &mut [u8]) -> Outcome {
+    fn handle(
+        &mut self,
+        local: u32,
+        instance: u32,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+        _: &mut dyn Outbox,
+    ) -> Outcome {
         let (total, count) = &mut self.0[local as usize];
         let fault = |kind, site| Outcome::Fault { kind, site: FaultSite::Index(site) };
         match tag {

@@ -460,6 +460,9 @@ struct WgpuKernel {
 }
 
 impl Kernel for WgpuKernel {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
     fn ports(&self) -> &[Port] {
         &self.core.port
     }

@@ -117,6 +117,7 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
                 wgsl_needs: <#path>::__DEVICE_CODE.wgsl_needs,
                 native: ::ringkernel::__private::native_shard::<#path>,
                 default_state: ::ringkernel::__private::DefaultProbe::<#path>::DEFAULT_STATE,
+                mesh: ::ringkernel::__private::Mesh::NONE,
             };
 
             ::ringkernel::__private::inventory::submit! {

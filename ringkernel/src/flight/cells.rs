@@ -8,6 +8,7 @@
 //! This file is also compiled into a model that loom runs: everything atomic comes through `super::sync`.
 
 use super::sync::{AtomicU64, AtomicWaker, Ordering};
+use ringkernel_backends::abi::slot::GENERATION_MASK;
 use std::task::Waker;
 
 // A cell is some words of 64 bits. The first is its state: what it is in the lowest 16 bits, then the lap, and the instance in the upper
@@ -108,7 +109,7 @@ impl Cells {
     /// The cell and the lap of a position.
     #[inline]
     pub(crate) fn place(&self, position: u64) -> (u32, u16) {
-        ((position & self.mask) as u32, (position >> self.shift) as u16)
+        ((position & self.mask) as u32, (position >> self.shift) as u16 & GENERATION_MASK)
     }
 
     #[inline]

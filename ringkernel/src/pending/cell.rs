@@ -16,6 +16,7 @@
 //! This file is also compiled into a model that loom runs: everything atomic comes through `super::sync`.
 
 use super::sync::{AtomicU32, AtomicWaker, Ordering};
+use ringkernel_backends::abi::slot::GENERATION_MASK;
 use std::task::Waker;
 
 const FREE: u32 = 0;
@@ -71,7 +72,7 @@ fn generation(state: u32) -> u16 {
 
 /// The state of a free entry whose next use is another generation.
 fn freed(state: u32) -> u32 {
-    (generation(state).wrapping_add(1) as u32) << GENERATION | FREE
+    ((generation(state).wrapping_add(1) & GENERATION_MASK) as u32) << GENERATION | FREE
 }
 
 impl Cell {

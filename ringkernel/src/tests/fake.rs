@@ -8,6 +8,7 @@ use crate::{Actor, BridgePolicy, IdlePolicy};
 use ringkernel_backends::abi::ring::RawMemory;
 use ringkernel_backends::abi::{Consumer, ControlSnapshot, Header, Ring, SlotShape, TelemetrySnapshot, tag};
 use ringkernel_backends::kernel::*;
+use ringkernel_backends::mesh::NoOutbox;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -157,7 +158,8 @@ impl State {
                 let payload: Vec<u8> =
                     words[..header.words as usize].iter().flat_map(|w| w.to_le_bytes()).collect();
                 let local = header.instance / self.shards;
-                let outcome = native.handle(local, header.instance, header.tag, &payload, &mut reply);
+                let outcome =
+                    native.handle(local, header.instance, header.tag, &payload, &mut reply, &mut NoOutbox);
                 self.processed.fetch_add(1, SeqCst);
                 if header.correlation.is_some() {
                     let (mut tag, bytes) = match outcome {
@@ -185,6 +187,9 @@ impl State {
 }
 
 impl Kernel for FakeKernel {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
     fn ports(&self) -> &[Port] {
         &self.state.ports
     }

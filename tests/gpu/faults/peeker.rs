@@ -39,6 +39,7 @@ static PEEKER: KernelDescriptor = KernelDescriptor {
     wgsl_needs: Needs { int64: true, float64: false },
     native: |spec| native_shard::<Peeker>(spec),
     default_state: Some(|out| out.fill(0)),
+    mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
 
 impl DeviceType for Peeked {

@@ -46,6 +46,7 @@ pub fn run(backend: Backend, messages: u64) -> Result<String, Stop> {
             initial: Arc::new(|_, out: &mut [u8]| Counter::default().encode(out)),
             idle: IdlePolicy::Backoff,
             tuning: Default::default(),
+            mesh: Default::default(),
             progress: Arc::new(Quiet),
         })
         .map_err(failed)?;

@@ -189,7 +189,8 @@ pub trait Outbox {
     fn now(&mut self) -> u64;
     /// Moves the clock, as for an event of one's own.
     fn tick(&mut self) -> u64;
-    /// Moves the clock past a timestamp that was seen elsewhere (no further ahead than the drift bound allows), and says what it is.
+    /// Moves the clock past a timestamp that was seen elsewhere, unless that is further ahead than the drift bound allows
+    /// ([`clock`](crate::abi::clock)), and says what it is.
     fn update_clock(&mut self, seen: u64) -> u64;
 }
 

@@ -129,8 +129,8 @@ impl<'a> RingContext<'a> {
         HlcTimestamp::from_u64(self.outbox.tick())
     }
 
-    /// Moves the clock past a timestamp seen elsewhere, in a message's field, say. One too far ahead of the time of day moves it only
-    /// as far as the drift bound.
+    /// Moves the clock past a timestamp seen elsewhere, in a message's field, say. One too far ahead of the time of day
+    /// (more than half a second) does not move it.
     pub fn update_clock(&mut self, seen: HlcTimestamp) -> HlcTimestamp {
         HlcTimestamp::from_u64(self.outbox.update_clock(seen.as_u64()))
     }

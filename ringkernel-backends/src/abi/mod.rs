@@ -2,8 +2,10 @@
 //!
 //! Every offset, slot shape, tag and fault code that crosses the bus is defined in this folder and nowhere else; the
 //! compiler and the device runtimes take the numbers from here. Start with [`slot`] (how a message lies in memory), then
-//! [`ring`] (how slots are handed over). [`control`] and [`telemetry`] are the two live blocks of a kernel.
+//! [`ring`] (how slots are handed over). [`control`] and [`telemetry`] are the two live blocks of a kernel, [`clock`] is how timestamps
+//! are given.
 
+pub mod clock;
 pub mod control;
 pub mod fault;
 pub mod ring;

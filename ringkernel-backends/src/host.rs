@@ -37,7 +37,7 @@ impl Shapes {
         };
         Ok(Self {
             request: shape(descriptor.message_size())?,
-            reply: shape(descriptor.reply_size())?,
+            reply: shape(descriptor.reply_payload_size())?,
             first_position: spec.tuning.first_position,
         })
     }

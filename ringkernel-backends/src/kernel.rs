@@ -3,8 +3,8 @@
 //! [`KernelDescriptor`] is a `static` that `#[ring_kernel]` emits. A [`Device`] launches one and returns a [`Kernel`]: its
 //! rings, its control block, its telemetry. Nothing here knows of futures or lifecycles; `ringkernel` builds those on top.
 
-use crate::abi::{ControlSnapshot, FaultKind, Ring, TelemetrySnapshot};
-use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Subscriber, Target};
+use crate::abi::{ControlSnapshot, FaultKind, Header, Ring, TelemetrySnapshot};
+use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,14 +97,24 @@ impl KernelDescriptor {
         self.handlers.iter().find(|handler| handler.message.tag == tag)
     }
 
-    /// Bytes of the largest message.
+    /// Bytes of the largest message, of those that a handler takes and those that one receives: what slots of requests and mailboxes hold.
     pub fn message_size(&self) -> u32 {
-        self.handlers.iter().map(|h| h.message.size).max().unwrap_or(0)
+        let received = self.mesh.receives.iter().map(|message| message.size);
+        self.handlers.iter().map(|h| h.message.size).chain(received).max().unwrap_or(0)
     }
 
     /// Bytes of the largest reply, a fault included.
     pub fn reply_size(&self) -> u32 {
         self.handlers.iter().map(|h| h.reply.size).max().unwrap_or(0).max(crate::abi::fault::FAULT_WORDS * 4)
+    }
+
+    /// Bytes of the largest payload that leaves through the reply ring, which carries what handlers send to the host as well, with its
+    /// [prefix](crate::abi::slot::PREFIX_WORDS).
+    pub fn reply_payload_size(&self) -> u32 {
+        match self.mesh.outgoing {
+            [] => self.reply_size(),
+            _ => self.reply_size().max(crate::abi::slot::PREFIX_WORDS as u32 * 4 + self.mesh.outgoing_size()),
+        }
     }
 }
 
@@ -369,6 +379,34 @@ pub trait Kernel: Send + Sync {
     fn missed(&self, topic: usize) -> Vec<u64> {
         let _ = topic;
         Vec::new()
+    }
+    /// Takes a message that came out of another kernel's reply ring as [`RELAY`](crate::abi::slot::RELAY) and is for this one. The header is as it is to
+    /// arrive: the prefix's words are its correlation. What one sender sent arrives in the order in which it is handed over here, and behind what
+    /// that sender had put into this kernel's mailbox itself before it spilled.
+    ///
+    /// [`Sent::Full`]: the message is to be offered again, before any later one for that shard. There is room once this
+    /// kernel's [`Progress`] is told; who relies on being told makes a `SeqCst` fence first and tries once more. Anything but `Ok` and `Full` is final.
+    ///
+    /// Whatever the end, [`relayed`](Self::relayed) tells the sender.
+    fn relay(&self, header: Header, payload: &[u8]) -> Sent {
+        let ports = self.ports();
+        let shard = header.instance as usize % ports.len().max(1);
+        let Some(port) = ports.get(shard) else { return Sent::Gone };
+        if payload.len().div_ceil(4) > port.requests.shape().payload_words() {
+            return Sent::Gone;
+        }
+        match port.requests.try_push(header, payload) {
+            Ok(()) => {
+                self.doorbell(shard);
+                Sent::Ok
+            }
+            Err(_) => Sent::Full,
+        }
+    }
+    /// Says that a message which came out of the reply ring of `shard` as `RELAY` has been handed to the kernel `receiver`, or never will be
+    /// because that is gone. A shard that has spilled to a receiver goes on doing so until all of that has arrived, for the sake of the order.
+    fn relayed(&self, shard: usize, receiver: crate::mesh::KernelNumber) {
+        let _ = (shard, receiver);
     }
     /// Its mailbox in figures; all 0 while it has none.
     fn mailbox(&self) -> MailboxSnapshot {

@@ -23,8 +23,19 @@ pub struct MessageInfo {
     pub name: &'static str,
     /// Its tag.
     pub tag: u32,
-    /// Bytes on the wire.
+    /// Bytes on the wire; of a message of variable size, the most.
     pub size: u32,
+    /// Whether each takes as many as it needs, whole words up to `size`. The payload is then an rkyv archive, whose root is at its end.
+    pub variable: bool,
+}
+
+impl MessageInfo {
+    /// Whether a payload of so many words can be one of these.
+    #[inline]
+    pub fn takes(&self, words: usize) -> bool {
+        let most = self.size.div_ceil(4) as usize;
+        words == most || (self.variable && words < most)
+    }
 }
 
 /// One `#[handler]`.
@@ -82,6 +93,8 @@ pub struct KernelDescriptor {
     pub wgsl: &'static str,
     /// What the WGSL needs of the adapter.
     pub wgsl_needs: Needs,
+    /// Why there is no code for devices, where there is none: such an actor runs on the CPU only.
+    pub native_only: Option<&'static str>,
     /// Builds the native actors of one shard: the CPU backend, and the oracle of the others.
     pub native: fn(shard: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError>,
     /// Writes `Default::default()` of the state as bytes; `None` where the struct has no `Default`.
@@ -95,6 +108,21 @@ impl KernelDescriptor {
     #[inline]
     pub fn handler(&self, tag: u32) -> Option<&'static HandlerInfo> {
         self.handlers.iter().find(|handler| handler.message.tag == tag)
+    }
+
+    /// For a device that runs the compiler's code.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unsupported`] where there is none.
+    pub fn check_compiled(&self, device: impl FnOnce() -> String) -> Result<(), DeviceError> {
+        match self.native_only {
+            None => Ok(()),
+            Some(reason) => Err(DeviceError::Unsupported {
+                actor: self.actor,
+                what: format!("the CPU backend ({reason})"),
+                device: device(),
+            }),
+        }
     }
 
     /// Bytes of the largest message, of those that a handler takes and those that one receives: what slots of requests and mailboxes hold.
@@ -544,3 +572,21 @@ mod sites {
     }
 }
 pub use sites::{intern_site, native_site};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_variable_size_has_any_length_up_to_its_most() {
+        let fixed = MessageInfo { name: "Fixed", tag: 1000, size: 10, variable: false };
+        let variable = MessageInfo { variable: true, ..fixed };
+        for words in 0..5 {
+            assert_eq!(
+                (fixed.takes(words), variable.takes(words)),
+                (words == 3, words <= 3),
+                "{words} words"
+            );
+        }
+    }
+}

@@ -9,10 +9,10 @@ use ringkernel_backends::kernel::*;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8 };
-const BALANCE: MessageInfo = MessageInfo { name: "Balance", tag: 1001, size: 16 };
-const BLOB: MessageInfo = MessageInfo { name: "Blob", tag: 2000, size: 200 };
-const BLOB_OUT: MessageInfo = MessageInfo { name: "BlobOut", tag: 2001, size: 200 };
+const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false };
+const BALANCE: MessageInfo = MessageInfo { name: "Balance", tag: 1001, size: 16, variable: false };
+const BLOB: MessageInfo = MessageInfo { name: "Blob", tag: 2000, size: 200, variable: false };
+const BLOB_OUT: MessageInfo = MessageInfo { name: "BlobOut", tag: 2001, size: 200, variable: false };
 
 static ACCOUNT: KernelDescriptor = KernelDescriptor {
     id: "account",
@@ -25,6 +25,7 @@ static ACCOUNT: KernelDescriptor = KernelDescriptor {
     ptx: include_str!("cuda/account.ptx"),
     wgsl: "",
     wgsl_needs: Needs { int64: false, float64: false },
+    native_only: None,
     native: no_native,
     default_state: None,
     mesh: ringkernel_backends::mesh::Mesh::NONE,
@@ -40,6 +41,7 @@ static BLOBS: KernelDescriptor = KernelDescriptor {
     ptx: include_str!("cuda/blob.ptx"),
     wgsl: "",
     wgsl_needs: Needs { int64: false, float64: false },
+    native_only: None,
     native: no_native,
     default_state: None,
     mesh: ringkernel_backends::mesh::Mesh::NONE,

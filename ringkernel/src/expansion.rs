@@ -114,9 +114,10 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
     /// The message's tag.
     pub const TAG: u32 = M::TAG;
     /// What the runtime knows of the message.
-    pub const MESSAGE: MessageInfo = MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE };
+    pub const MESSAGE: MessageInfo =
+        MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false };
     /// What the runtime knows of the reply.
-    pub const REPLY: MessageInfo = MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE };
+    pub const REPLY: MessageInfo = MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: false };
 
     /// Runs the handler on a message's bytes and encodes what it answers: the reply's tag and its length.
     ///
@@ -148,9 +149,9 @@ pub trait NoExchange<A, M, R>: Sized {
     /// No tag.
     const TAG: u32 = 0;
     /// No message.
-    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0 };
+    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
     /// No reply.
-    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0 };
+    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
 
     /// Does not run.
     ///
@@ -181,6 +182,8 @@ pub struct DeviceCode {
     pub wgsl: &'static str,
     /// What the WGSL asks of an adapter.
     pub wgsl_needs: Needs,
+    /// Why there is none, where there is none.
+    pub native_only: Option<&'static str>,
     /// The places a fault can come from.
     pub sites: &'static [Site],
 }
@@ -189,8 +192,13 @@ pub struct DeviceCode {
 /// names them is not one more mistake. The constants themselves, inherent, go before these.
 pub trait NotCompiled {
     /// Nothing.
-    const __DEVICE_CODE: DeviceCode =
-        DeviceCode { ptx: "", wgsl: "", wgsl_needs: Needs { int64: false, float64: false }, sites: &[] };
+    const __DEVICE_CODE: DeviceCode = DeviceCode {
+        ptx: "",
+        wgsl: "",
+        wgsl_needs: Needs { int64: false, float64: false },
+        native_only: None,
+        sites: &[],
+    };
 }
 
 impl<T> NotCompiled for T {}

@@ -102,8 +102,12 @@ impl<A: Actor, C: BorrowMut<A> + Send> NativeShard for Shard<A, C> {
             return fault(FaultKind::UnknownMessage);
         };
         // Slots carry whole words; the message ends somewhere in the last one.
+        if !handler.message.takes(payload.len().div_ceil(4)) {
+            return fault(FaultKind::Malformed);
+        }
         let size = handler.message.size as usize;
-        let Some(message) = payload.get(..size).filter(|_| payload.len() - size < 4) else {
+        let message = if handler.message.variable { Some(payload) } else { payload.get(..size) };
+        let Some(message) = message else {
             return fault(FaultKind::Malformed);
         };
         let mut ctx = RingContext::new(instance, outbox);

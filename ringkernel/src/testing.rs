@@ -168,8 +168,8 @@ impl Handles<Misbehave> for Account {
 const fn handler<M: RingMessage, R: RingMessage>(name: &'static str) -> HandlerInfo {
     HandlerInfo {
         name,
-        message: MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE },
-        reply: MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE },
+        message: MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false },
+        reply: MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: false },
     }
 }
 
@@ -189,6 +189,7 @@ static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     ptx: "",
     wgsl: "",
     wgsl_needs: Needs { int64: true, float64: false },
+    native_only: None,
     native: native_shard::<Account>,
     default_state: DefaultProbe::<Account>::DEFAULT_STATE,
     mesh: ringkernel_backends::mesh::Mesh::NONE,
@@ -236,6 +237,7 @@ static BARE: KernelDescriptor = KernelDescriptor {
     ptx: "",
     wgsl: "",
     wgsl_needs: Needs { int64: false, float64: false },
+    native_only: None,
     native: native_shard::<Bare>,
     default_state: DefaultProbe::<Bare>::DEFAULT_STATE,
     mesh: ringkernel_backends::mesh::Mesh::NONE,

@@ -398,10 +398,11 @@ impl<'a> Run<'a> {
         let Some(handler) = self.core.descriptor.handler(header.tag) else {
             return refusal(FaultKind::UnknownMessage);
         };
-        let size = handler.message.size as usize;
-        if header.words as usize != size.div_ceil(4) {
+        let words = header.words as usize;
+        if !handler.message.takes(words) {
             return refusal(FaultKind::Malformed);
         }
+        let size = (handler.message.size as usize).min(4 * words);
         let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
         let most = reply.len();
         let outcome = body.native.handle(

@@ -52,8 +52,8 @@ static BOOK: KernelDescriptor = KernelDescriptor {
     state_align: 4,
     handlers: &[HandlerInfo {
         name: "note",
-        message: MessageInfo { name: "u64", tag: tag::U64, size: 8 },
-        reply: MessageInfo { name: "u64", tag: tag::U64, size: 8 },
+        message: MessageInfo { name: "u64", tag: tag::U64, size: 8, variable: false },
+        reply: MessageInfo { name: "u64", tag: tag::U64, size: 8, variable: false },
     }],
     native: |spec| Ok(Box::new(Book { pages: vec![[0; SENDERS + 1]; spec.count as usize] })),
     ..TALLY

@@ -42,7 +42,10 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         let words = handler.message.size.div_ceil(4);
         // Writing to a String cannot fail.
         let _ = writeln!(expect, "    setp.eq.u32         %p, %h0, {};", handler.message.tag);
-        let _ = writeln!(expect, "    @%p mov.u32         %expect, {words};");
+        let _ = match handler.message.variable {
+            false => writeln!(expect, "    @%p mov.u32         %expect, {words};"),
+            true => writeln!(expect, "    @%p min.u32         %expect, %words, {words};"),
+        };
         let _ = writeln!(expect, "    @%p mov.u32         %kind, 0;");
     }
     let padded = |bytes: u32| (bytes.next_multiple_of(12) + 12).max(24);
@@ -99,13 +102,14 @@ mod tests {
         state_align: 8,
         handlers: &[HandlerInfo {
             name: "deposit",
-            message: MessageInfo { name: "Deposit", tag: 1000, size: 8 },
-            reply: MessageInfo { name: "Balance", tag: 1001, size: 16 },
+            message: MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false },
+            reply: MessageInfo { name: "Balance", tag: 1001, size: 16, variable: false },
         }],
         sites: &[],
         ptx: include_str!("../../tests/cuda/account.ptx"),
         wgsl: "",
         wgsl_needs: Needs { int64: false, float64: false },
+        native_only: None,
         native: |_| Err(crate::kernel::DeviceError::Terminated),
         default_state: None,
         mesh: crate::mesh::Mesh::NONE,

@@ -112,8 +112,8 @@ impl Shared {
     /// Compiles and loads what is not loaded yet.
     fn load(&self, kernels: &[&'static KernelDescriptor]) -> Result<(), DeviceError> {
         let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<_> =
-            kernels.iter().copied().filter(|kernel| !functions.contains_key(&key(kernel))).collect();
+        let mut missing = kernels.to_vec();
+        missing.retain(|kernel| kernel.native_only.is_none() && !functions.contains_key(&key(kernel)));
         if missing.is_empty() {
             return Ok(());
         }
@@ -182,6 +182,7 @@ impl Device for CudaDevice {
     }
 
     fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
+        spec.descriptor.check_compiled(|| self.name())?;
         let function = self.shared.function(spec.descriptor)?;
         prepare::launch(self.shared.clone(), function, spec)
     }

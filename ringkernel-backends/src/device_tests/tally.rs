@@ -21,9 +21,10 @@ pub(crate) const BLOCK: u32 = tag::of_definition("struct Block{0:[u32;20]}");
 pub(crate) const FAIL: u32 = tag::of_definition("struct Fail{code:u32}");
 pub(crate) const BLOCK_WORDS: usize = 20;
 
-const UNIT_INFO: MessageInfo = MessageInfo { name: "()", tag: tag::UNIT, size: 0 };
-const TOTAL_INFO: MessageInfo = MessageInfo { name: "Total", tag: TOTAL, size: 8 };
-const BLOCK_INFO: MessageInfo = MessageInfo { name: "Block", tag: BLOCK, size: 4 * BLOCK_WORDS as u32 };
+const UNIT_INFO: MessageInfo = MessageInfo { name: "()", tag: tag::UNIT, size: 0, variable: false };
+const TOTAL_INFO: MessageInfo = MessageInfo { name: "Total", tag: TOTAL, size: 8, variable: false };
+const BLOCK_INFO: MessageInfo =
+    MessageInfo { name: "Block", tag: BLOCK, size: 4 * BLOCK_WORDS as u32, variable: false };
 
 pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     id: "tally",
@@ -34,14 +35,14 @@ pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     handlers: &[
         HandlerInfo {
             name: "add",
-            message: MessageInfo { name: "Add", tag: ADD, size: 4 },
+            message: MessageInfo { name: "Add", tag: ADD, size: 4, variable: false },
             reply: TOTAL_INFO,
         },
         HandlerInfo { name: "get", message: UNIT_INFO, reply: TOTAL_INFO },
         HandlerInfo { name: "rotate", message: BLOCK_INFO, reply: BLOCK_INFO },
         HandlerInfo {
             name: "fail",
-            message: MessageInfo { name: "Fail", tag: FAIL, size: 4 },
+            message: MessageInfo { name: "Fail", tag: FAIL, size: 4, variable: false },
             reply: UNIT_INFO,
         },
     ],
@@ -52,6 +53,7 @@ pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     ptx: "",
     wgsl: WGSL,
     wgsl_needs: Needs { int64: false, float64: false },
+    native_only: None,
     native: |spec| Ok(Box::new(NativeTally::new(spec))),
     default_state: Some(|out| out.fill(0)),
     mesh: crate::mesh::Mesh::NONE,

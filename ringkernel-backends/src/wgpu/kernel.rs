@@ -93,6 +93,7 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
     gpu.health.check()?;
     let LaunchSpec { descriptor, instances, queue_capacity, active, .. } = spec;
     let shapes = Shapes::check(&spec, gpu.name())?;
+    descriptor.check_compiled(|| gpu.name().to_owned())?;
     gpu.check_needs(descriptor)?;
     let stride = state_stride(descriptor.state_size, descriptor.state_align) as u64;
     let what = format!("{instances} instances of `{}`", descriptor.id);

@@ -56,14 +56,16 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
         // Writing to a string does not fail.
         let _ = writeln!(text, "const rk_rt_{name} = {value}u;");
     }
-    text.push_str("\nfn rk_rt_message_words(tag: u32) -> u32 {\n    switch tag {\n");
+    text.push_str("\nfn rk_rt_message_words(tag: u32, words: u32) -> u32 {\n    switch tag {\n");
     for (i, handler) in descriptor.handlers.iter().enumerate() {
         let message = handler.message;
         // Two handlers of one message are the compiler's to refuse; the module would not load.
         if descriptor.handlers[..i].iter().all(|earlier| earlier.message.tag != message.tag) {
             let words = message.size.div_ceil(4);
+            let expected =
+                if message.variable { format!("min(words, {words}u)") } else { format!("{words}u") };
             let _ =
-                writeln!(text, "        case {}u: {{ return {words}u; }} // {}", message.tag, message.name);
+                writeln!(text, "        case {}u: {{ return {expected}; }} // {}", message.tag, message.name);
         }
     }
     text.push_str("        default: { return 0xffffffffu; }\n    }\n}\n\n");

@@ -75,7 +75,7 @@ fn rk_rt_handle(slot: u32, tag: u32, instance: u32, words: u32) -> vec2<u32> {
     if (instance >= rk_rt_inbox[1]) {
         return rk_rt_refuse(10u);
     }
-    let expected = rk_rt_message_words(tag);
+    let expected = rk_rt_message_words(tag, words);
     if (expected == 0xffffffffu) {
         return rk_rt_refuse(8u);
     }

@@ -48,6 +48,18 @@ fn what_the_adapter_lacks_is_named_at_launch() {
 }
 
 #[test]
+fn an_actor_without_device_code_is_refused_at_launch() {
+    let Some(device) = device("an_actor_without_device_code_is_refused_at_launch") else { return };
+    static NATIVE: KernelDescriptor = KernelDescriptor { native_only: Some("it says so"), wgsl: "", ..TALLY };
+    match device.launch(spec_of(&NATIVE, 1, 4)).err() {
+        Some(DeviceError::Unsupported { actor: "Tally", what, .. }) => {
+            assert_eq!(what, "the CPU backend (it says so)");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn code_that_does_not_compile_is_an_error_with_the_compilers_words() {
     let test = "code_that_does_not_compile_is_an_error_with_the_compilers_words";
     let Some(device) = device(test) else { return };
@@ -179,8 +191,8 @@ fn msl_of_an_actor_alone_needs_no_entry_point_and_bad_wgsl_is_an_error() {
 static LOOPS: KernelDescriptor = KernelDescriptor {
     handlers: &[HandlerInfo {
         name: "turn",
-        message: MessageInfo { name: "u32", tag: tag::U32, size: 4 },
-        reply: MessageInfo { name: "Turns", tag: TOTAL, size: 8 },
+        message: MessageInfo { name: "u32", tag: tag::U32, size: 4, variable: false },
+        reply: MessageInfo { name: "Turns", tag: TOTAL, size: 8, variable: false },
     }],
     wgsl: "
         @group(0) @binding(0) var<storage, read_write> rk_state: array<u32>;

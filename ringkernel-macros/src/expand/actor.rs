@@ -115,6 +115,7 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
                 ptx: <#path>::__DEVICE_CODE.ptx,
                 wgsl: <#path>::__DEVICE_CODE.wgsl,
                 wgsl_needs: <#path>::__DEVICE_CODE.wgsl_needs,
+                native_only: <#path>::__DEVICE_CODE.native_only,
                 native: ::ringkernel::__private::native_shard::<#path>,
                 default_state: ::ringkernel::__private::DefaultProbe::<#path>::DEFAULT_STATE,
                 mesh: ::ringkernel::__private::Mesh::NONE,

@@ -197,6 +197,7 @@ fn constants(path: &Path, code: &Code) -> TokenStream {
                 ptx: Self::PTX,
                 wgsl: Self::WGSL,
                 wgsl_needs: #needs,
+                native_only: ::core::option::Option::None,
                 sites: #sites,
             };
         }

@@ -27,6 +27,7 @@ pub mod mesh;
 pub mod queue;
 mod queue_sync;
 mod states;
+pub mod ticks;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub mod times;
 #[cfg(feature = "wgpu")]

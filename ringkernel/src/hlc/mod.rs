@@ -1,7 +1,18 @@
-//! Hybrid logical clocks: [`HlcTimestamp`], which every message carries.
+//! Hybrid logical clocks: [`HlcTimestamp`], which every message carries, and [`Hlc`], the host's clock.
+//!
+//! The rules are `abi::clock`'s, which the devices share; `last` is the number that a clock is, shared by threads; `clock` brings the time of day.
+
+mod clock;
+mod last;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use clock::{ClockDrift, Hlc};
 
 use crate::expansion::Definition;
 use crate::{DecodeError, DeviceType, RingMessage};
+use ringkernel_backends::abi;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,7 +23,7 @@ pub struct HlcTimestamp(u64);
 
 impl HlcTimestamp {
     /// Bits of the count.
-    pub const COUNTER_BITS: u32 = 12;
+    pub const COUNTER_BITS: u32 = abi::clock::COUNTER_BITS;
 
     /// From the 64 bits that [`as_u64`](Self::as_u64) gives.
     pub const fn from_u64(bits: u64) -> Self {
@@ -56,5 +67,5 @@ impl DeviceType for HlcTimestamp {
 }
 
 impl RingMessage for HlcTimestamp {
-    const TAG: u32 = ringkernel_backends::abi::tag::of_definition("HlcTimestamp");
+    const TAG: u32 = abi::tag::of_definition("HlcTimestamp");
 }

@@ -123,6 +123,34 @@ pub enum RingKernelError {
         /// What it does handle.
         handled: Vec<&'static str>,
     },
+    /// Two kernels cannot be connected: no handler of the one names the other's id.
+    #[error("`{from}` has no handler that sends to `{to}`: it sends to {}", list(routes))]
+    NoRoute {
+        /// The kernel that was to send.
+        from: &'static str,
+        /// The kernel that was to receive.
+        to: &'static str,
+        /// The ids that it does send to.
+        routes: Vec<&'static str>,
+    },
+    /// Two kernels are not connected, so they cannot be disconnected.
+    #[error("`{from}` is not connected to `{to}`: what its handlers send to that id goes elsewhere, or nowhere")]
+    NotConnected {
+        /// The kernel that sends.
+        from: &'static str,
+        /// The kernel that was to receive no more.
+        to: &'static str,
+    },
+    /// A device could not connect two kernels, or part them.
+    #[error("`{from}` and `{to}`: {error}")]
+    CannotConnect {
+        /// The kernel that sends.
+        from: &'static str,
+        /// The kernel that receives.
+        to: &'static str,
+        /// What the device said.
+        error: DeviceError,
+    },
     /// The reply is of another type than the one asked for.
     #[error("the reply is a `{got}`, not a `{expected}`")]
     UnexpectedReply {
@@ -447,6 +475,22 @@ mod tests {
                 "kernel `account` lost its device: unplugged; the request was handed over, and its handler may have run",
             ),
             (Shutdown { id }, "this runtime is shut down; build another to launch `account`"),
+            (
+                NoRoute { from: id, to: "audit", routes: vec!["ledger", "vault"] },
+                "`account` has no handler that sends to `audit`: it sends to `ledger`, `vault`",
+            ),
+            (
+                NoRoute { from: id, to: "audit", routes: vec![] },
+                "`account` has no handler that sends to `audit`: it sends to nothing",
+            ),
+            (
+                NotConnected { from: id, to: "audit" },
+                "`account` is not connected to `audit`: what its handlers send to that id goes elsewhere, or nowhere",
+            ),
+            (
+                CannotConnect { from: id, to: "audit", error: DeviceError::NotConnected { reason: "because" } },
+                "`account` and `audit`: these kernels cannot be connected on the device: because",
+            ),
         ];
         for (error, text) in cases {
             assert_eq!(error.to_string(), text);

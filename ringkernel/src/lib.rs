@@ -65,7 +65,7 @@
 //! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `room` (senders that wait for a full
 //! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
 //! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return),
-//! `queue` (queues between host threads, which are the backends crate's).
+//! `mesh` (kernels that send to each other), `queue` (queues between host threads, which are the backends crate's).
 
 #![forbid(unsafe_code)]
 
@@ -96,6 +96,7 @@ pub mod inspect;
 mod lane;
 pub mod lifecycle;
 mod live;
+pub mod mesh;
 pub mod message;
 mod native;
 pub mod options;
@@ -128,6 +129,7 @@ pub use handle::KernelHandle;
 pub use hlc::{ClockDrift, Hlc, HlcTimestamp};
 pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
+pub use mesh::{Connection, Via};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
 pub use queue::MessageQueue;

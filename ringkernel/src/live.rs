@@ -11,11 +11,13 @@ use crate::hung::Watchdog;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
+use crate::mesh::{self, Place};
 use crate::options::Checked;
 use crate::pending::Slab;
 use crate::ticket::Patience;
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
+use ringkernel_backends::mesh::MeshSpec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -62,6 +64,7 @@ pub(crate) enum Ended {
 
 pub(crate) struct LiveKernel {
     pub(crate) descriptor: &'static KernelDescriptor,
+    pub(crate) place: Place,
     pub(crate) instances: u32,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) slab: Slab,
@@ -109,8 +112,10 @@ impl LiveKernel {
         bridge: impl FnOnce() -> Result<Arc<Bridge>, DeviceError>,
     ) -> Result<Arc<Self>, RingKernelError> {
         let Launch { descriptor, active, options, deadline } = launch;
-        let Checked { instances, queue_capacity, initial, idle, tuning, hung_after, image: _ } = options;
+        let Checked { instances, queue_capacity, mesh, initial, idle, tuning, hung_after, image: _ } = options;
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
+        let place = Place::new(mesh::number_for(descriptor.id)?, &descriptor.mesh);
+        let mesh = MeshSpec { number: place.number.get(), ..mesh };
         let hook = Arc::new(Hook(OnceLock::new()));
         let progress = hook.clone();
         let spec = LaunchSpec {
@@ -121,7 +126,7 @@ impl LiveKernel {
             initial,
             idle,
             tuning,
-            mesh: Default::default(),
+            mesh,
             progress,
         };
         let kernel = device.launch(spec).map_err(device_error)?;
@@ -129,6 +134,7 @@ impl LiveKernel {
         let reply_words = kernel.ports().first().map_or(0, |port| port.replies.shape().payload_words());
         let live = Arc::new(Self {
             descriptor,
+            place,
             instances,
             lifecycle: Lifecycle::new(if active { KernelState::Active } else { KernelState::Launched }),
             slab: Slab::new(reply_words),
@@ -150,6 +156,7 @@ impl LiveKernel {
         });
         // Nothing was sent yet, so no progress was missed.
         let _ = hook.0.set(Arc::downgrade(&live));
+        live.place.number.announce(&live);
         if let Some(bridge) = &live.bridge {
             bridge.add(&live);
         }
@@ -230,8 +237,13 @@ impl LiveKernel {
 
     /// Tells everybody who waits that there is nothing to wait for.
     pub(crate) fn end(&self, why: Ended) {
+        let by_itself = !matches!(why, Ended::Terminated);
         if self.ended.set(why).is_err() {
             return;
+        }
+        if by_itself && !forked() {
+            // Nobody is to wait for the devices of others here.
+            mesh::wiring::cut_later(self.number());
         }
         self.slab.close().into_iter().chain(self.flights.close()).for_each(wake);
         for lane in &self.lanes {

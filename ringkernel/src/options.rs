@@ -3,14 +3,15 @@
 use crate::image::StateImage;
 use crate::{Actor, RingKernelError};
 use ringkernel_backends::kernel::{IdlePolicy, InitialState, KernelDescriptor, Mode, Tuning};
+use ringkernel_backends::mesh::{MeshSpec, Overflow};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest queue: slots of each shard's ring.
+/// The largest queue and the largest mailbox: slots of each shard's ring.
 pub const MAX_QUEUE_CAPACITY: u32 = 1 << 20;
 /// The most shards of a kernel.
-pub const MAX_SHARDS: u32 = 64;
+pub const MAX_SHARDS: u32 = 1024;
 
 /// How to launch a kernel. The default is one instance that starts from the actor's `Default` and processes messages at once.
 ///
@@ -27,6 +28,8 @@ pub struct LaunchOptions {
     auto_activate: bool,
     instances: u32,
     queue_capacity: u32,
+    mailbox: u32,
+    overflow: Overflow,
     idle: IdlePolicy,
     tuning: Tuning,
     hung_after: Duration,
@@ -37,6 +40,8 @@ pub struct LaunchOptions {
 pub(crate) struct Checked {
     pub(crate) instances: u32,
     pub(crate) queue_capacity: u32,
+    /// Its number is still to be given.
+    pub(crate) mesh: MeshSpec,
     pub(crate) initial: InitialState,
     pub(crate) idle: IdlePolicy,
     pub(crate) tuning: Tuning,
@@ -62,6 +67,8 @@ impl Default for LaunchOptions {
             auto_activate: true,
             instances: 1,
             queue_capacity: 1024,
+            mailbox: MeshSpec::default().mailbox,
+            overflow: Overflow::default(),
             idle: IdlePolicy::default(),
             tuning: Tuning::default(),
             hung_after: Duration::from_secs(60),
@@ -76,6 +83,8 @@ impl fmt::Debug for LaunchOptions {
             .field("auto_activate", &self.auto_activate)
             .field("instances", &self.instances)
             .field("queue_capacity", &self.queue_capacity)
+            .field("mailbox", &self.mailbox)
+            .field("overflow", &self.overflow)
             .field("idle", &self.idle)
             .field("tuning", &self.tuning)
             .field("hung_after", &self.hung_after)
@@ -117,6 +126,19 @@ impl LaunchOptions {
     /// Slots of each shard's request and reply rings: a power of two, at most [`MAX_QUEUE_CAPACITY`].
     pub fn queue_capacity(mut self, slots: u32) -> Self {
         self.queue_capacity = slots;
+        self
+    }
+
+    /// Slots of each shard's mailbox, where messages from other kernels wait: a power of two, at most [`MAX_QUEUE_CAPACITY`]; 1024 unless told. It
+    /// lies in the device's memory, and is made when the first kernel is connected that sends to this one.
+    pub fn mailbox(mut self, slots: u32) -> Self {
+        self.mailbox = slots;
+        self
+    }
+
+    /// What becomes of a message from another kernel that finds the mailbox full; [`Overflow::Reject`] unless told.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
         self
     }
 
@@ -202,14 +224,16 @@ impl LaunchOptions {
             return invalid("0 instances; the least is 1, the default".to_owned());
         }
         let capacity = self.queue_capacity;
-        if capacity > MAX_QUEUE_CAPACITY {
-            return invalid(format!("a queue capacity of {capacity}; the largest is {MAX_QUEUE_CAPACITY}"));
-        }
-        if !capacity.is_power_of_two() {
-            return invalid(format!(
-                "a queue capacity of {capacity}; it must be a power of two, such as {}",
-                nearest_power_of_two(capacity)
-            ));
+        for (what, slots) in [("a queue capacity", capacity), ("a mailbox", self.mailbox)] {
+            if slots > MAX_QUEUE_CAPACITY {
+                return invalid(format!("{what} of {slots}; the largest is {MAX_QUEUE_CAPACITY}"));
+            }
+            if !slots.is_power_of_two() {
+                return invalid(format!(
+                    "{what} of {slots}; it must be a power of two, such as {}",
+                    nearest_power_of_two(slots)
+                ));
+            }
         }
         let mut tuning = self.tuning;
         if let Some(shards) = tuning.shards {
@@ -254,7 +278,8 @@ impl LaunchOptions {
             );
         }
         let hung_after = self.hung_after;
-        Ok(Checked { instances, queue_capacity, initial, idle, tuning, hung_after, image })
+        let mesh = MeshSpec { mailbox: self.mailbox, overflow: self.overflow, ..MeshSpec::default() };
+        Ok(Checked { instances, queue_capacity, mesh, initial, idle, tuning, hung_after, image })
     }
 }
 
@@ -299,16 +324,23 @@ mod tests {
         }
         assert!(default().queue_capacity(MAX_QUEUE_CAPACITY).check(Account::DESCRIPTOR).is_ok());
         assert!(default().queue_capacity(1).check(Account::DESCRIPTOR).is_ok());
+        assert_eq!(
+            text(default().mailbox(48)),
+            "cannot launch `account`: a mailbox of 48; it must be a power of two, such as 64"
+        );
+        assert!(text(default().mailbox(MAX_QUEUE_CAPACITY * 2)).ends_with("the largest is 1048576"));
+        let spec = default().mailbox(8).overflow(Overflow::Spill).check(Account::DESCRIPTOR).unwrap().mesh;
+        assert_eq!((spec.mailbox, spec.overflow), (8, Overflow::Spill));
     }
 
     #[test]
     fn shards_are_powers_of_two_and_never_more_than_instances() {
         let default = LaunchOptions::default;
-        for (shards, nearest) in [(0, 1), (3, 4), (65, 64), (128, 64), (u32::MAX, 64)] {
+        for (shards, nearest) in [(0, 1), (3, 4), (1025, 1024), (2048, 1024), (u32::MAX, 1024)] {
             assert_eq!(
-                refusal(default().instances(1000).shards(shards)).to_string(),
+                refusal(default().instances(10_000).shards(shards)).to_string(),
                 format!(
-                    "cannot launch `account`: {shards} shards; it must be a power of two, such as {nearest}, and at most 64"
+                    "cannot launch `account`: {shards} shards; it must be a power of two, such as {nearest}, and at most 1024"
                 )
             );
         }
@@ -318,6 +350,7 @@ mod tests {
         };
         assert_eq!([given(1, 1), given(64, 64), given(4, u32::MAX)], [Some(1), Some(64), Some(4)]);
         assert_eq!([given(64, 1), given(64, 63), given(8, 5)], [Some(1), Some(32), Some(4)]);
+        assert_eq!(given(1024, 1024), Some(1024));
         assert_eq!(default().check(Account::DESCRIPTOR).unwrap().tuning.shards, None);
     }
 

@@ -5,6 +5,7 @@ use crate::actor::ActorRef;
 use crate::bridge::{Bridge, BridgePolicy};
 use crate::handle::KernelHandle;
 use crate::live::{Launch, LiveKernel, Registry};
+use crate::mesh::wiring;
 use crate::options::{LaunchOptions, same_actor};
 use crate::park::block_on;
 use crate::{Actor, Backend, BackendReport, RingKernelError, backend};
@@ -239,6 +240,12 @@ impl Inner {
             image.check_states(launch.descriptor)?;
         }
         let live = LiveKernel::launch(&*self.device, launch, &self.registry, || self.bridge())?;
+        // Before anybody can end it: see `wiring::join`.
+        if let Err(error) = wiring::join(&live) {
+            // What ending it may have to say is not why it was launched.
+            let _ = live.terminate(Default::default());
+            return Err(error);
+        }
         let mut kernels = self.registry.lock();
         if kernels.shut {
             drop(kernels);

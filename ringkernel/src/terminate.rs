@@ -2,8 +2,10 @@
 
 use crate::lifecycle::{KernelState, Transition};
 use crate::live::{Ended, LiveKernel};
+use crate::mesh::wiring;
 use crate::requests::Work;
 use crate::{KernelHandle, RingKernelError};
+use ringkernel_backends::kernel::DeviceError;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,6 +106,8 @@ impl LiveKernel {
         if !action.allowed_from().contains(&from) {
             return Err(RingKernelError::InvalidTransition { id, action, from, to });
         }
+        // First, so that nobody sends to what is about to go; and so that what is to be drained comes to an end.
+        wiring::cut_by(self.number(), until);
         let drained = match from {
             KernelState::Active if options.drain => self.drain(until),
             _ => Ok(()),
@@ -116,10 +120,16 @@ impl LiveKernel {
         // Release pairs with the acquire in `may_answer`.
         self.active.store(false, Ordering::Release);
         self.end(Ended::Terminated);
+        // A device that is lost sends nothing any more.
+        let given_up = matches!(&result, Err(error) if !matches!(error, DeviceError::Lost { .. }));
+        wiring::leave(self.number(), given_up);
         if let Some(registry) = self.registry.upgrade() {
             registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
         }
         let result = result.map_err(|error| {
+            if given_up {
+                self.place.number.retire();
+            }
             let error = RingKernelError::from_device(id, error);
             let _ = self.given_up.set(error.clone());
             error

@@ -1,0 +1,46 @@
+//! Kernels that talk to each other: what the host does for it.
+//!
+//! Between kernels of one device, messages do not come this way. The host gives each kernel its number ([`directory`]), tells the devices
+//! whose mailbox is where as kernels come and go ([`wiring`]; [`connections`] is what users call), and sees that nobody is told of a
+//! mailbox that is gone. Start reading at [`wiring::join`] and [`wiring::cut`].
+
+mod connections;
+mod directory;
+pub(crate) mod wiring;
+
+pub(crate) use connections::number_for;
+pub use connections::{Connection, Via};
+pub(crate) use directory::Number;
+use ringkernel_backends::mesh::{KernelNumber, Mesh};
+pub use ringkernel_backends::mesh::{MailboxSnapshot, Overflow, Sent};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where a route of a kernel leads.
+pub(crate) type Lead = Option<(KernelNumber, Via)>;
+
+/// A kernel's place among the others.
+pub(crate) struct Place {
+    pub(crate) number: Number,
+    /// Where its routes lead, for inspection. Written under the board's lock.
+    leads: Mutex<Box<[Lead]>>,
+    /// Whether it may have something to say to the host that nobody asked it for.
+    speaks: AtomicBool,
+}
+
+impl Place {
+    pub(crate) fn new(number: Number, mesh: &Mesh) -> Self {
+        let leads = Mutex::new(vec![None; mesh.routes.len()].into());
+        Self { number, leads, speaks: AtomicBool::new(!mesh.outgoing.is_empty()) }
+    }
+
+    /// From now on it may have something to say that nobody asked it for.
+    fn speaks(&self) {
+        // Relaxed: whoever looks does so again and again.
+        self.speaks.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leads(&self) -> MutexGuard<'_, Box<[Lead]>> {
+        self.leads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -3,7 +3,7 @@
 //! [`KernelDescriptor`] is a `static` that `#[ring_kernel]` emits. A [`Device`] launches one and returns a [`Kernel`]: its
 //! rings, its control block, its telemetry. Nothing here knows of futures or lifecycles; `ringkernel` builds those on top.
 
-use crate::abi::{ControlSnapshot, FaultKind, Header, Ring, TelemetrySnapshot};
+use crate::abi::{ControlSnapshot, Correlation, FaultKind, Header, Ring, TelemetrySnapshot};
 use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target};
 use std::any::Any;
 use std::sync::Arc;
@@ -435,6 +435,11 @@ pub trait Kernel: Send + Sync {
     /// because that is gone. A shard that has spilled to a receiver goes on doing so until all of that has arrived, for the sake of the order.
     fn relayed(&self, shard: usize, receiver: crate::mesh::KernelNumber) {
         let _ = (shard, receiver);
+    }
+    /// What it did not come to: who waits for the answers to forwarded messages ([`Origin::Forwarded`](crate::abi::Origin::Forwarded)) that
+    /// still lie in its mailbox. For after [`terminate`](Self::terminate); those in its request rings the caller sees himself.
+    fn unanswered(&self) -> Vec<Correlation> {
+        Vec::new()
     }
     /// Its mailbox in figures; all 0 while it has none.
     fn mailbox(&self) -> MailboxSnapshot {

@@ -237,6 +237,9 @@ impl Outbox for NoOutbox {
 /// A kernel's mailbox in figures, over all shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MailboxSnapshot {
+    /// Messages that lie in it for a handler to take; not those that only `try_receive_from_kernel` takes. 0 once the last was handled: what a
+    /// shard has in hand counts.
+    pub waiting: u64,
     /// Messages taken out of it.
     pub received: u64,
     /// Sends that found it full and were told so.

@@ -134,7 +134,9 @@ pub enum RingKernelError {
         routes: Vec<&'static str>,
     },
     /// Two kernels are not connected, so they cannot be disconnected.
-    #[error("`{from}` is not connected to `{to}`: what its handlers send to that id goes elsewhere, or nowhere")]
+    #[error(
+        "`{from}` is not connected to `{to}`: what its handlers send to that id goes elsewhere, or nowhere"
+    )]
     NotConnected {
         /// The kernel that sends.
         from: &'static str,
@@ -488,7 +490,11 @@ mod tests {
                 "`account` is not connected to `audit`: what its handlers send to that id goes elsewhere, or nowhere",
             ),
             (
-                CannotConnect { from: id, to: "audit", error: DeviceError::NotConnected { reason: "because" } },
+                CannotConnect {
+                    from: id,
+                    to: "audit",
+                    error: DeviceError::NotConnected { reason: "because" },
+                },
                 "`account` and `audit`: these kernels cannot be connected on the device: because",
             ),
         ];

@@ -112,7 +112,8 @@ impl LiveKernel {
         bridge: impl FnOnce() -> Result<Arc<Bridge>, DeviceError>,
     ) -> Result<Arc<Self>, RingKernelError> {
         let Launch { descriptor, active, options, deadline } = launch;
-        let Checked { instances, queue_capacity, mesh, initial, idle, tuning, hung_after, image: _ } = options;
+        let Checked { instances, queue_capacity, mesh, initial, idle, tuning, hung_after, image: _ } =
+            options;
         let device_error = |error| RingKernelError::from_device(descriptor.id, error);
         let place = Place::new(mesh::number_for(descriptor.id)?, &descriptor.mesh);
         let mesh = MeshSpec { number: place.number.get(), ..mesh };

@@ -1,6 +1,8 @@
 //! Actors for this crate's tests, written out as the macros emit them.
 
 use crate::__private::*;
+use crate::Sent;
+use ringkernel_backends::mesh::{Mesh, RouteInfo, TopicInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -192,7 +194,7 @@ static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     native_only: None,
     native: native_shard::<Account>,
     default_state: DefaultProbe::<Account>::DEFAULT_STATE,
-    mesh: ringkernel_backends::mesh::Mesh::NONE,
+    mesh: Mesh::NONE,
 };
 inventory::submit! { Registration(&DESCRIPTOR) }
 
@@ -240,6 +242,135 @@ static BARE: KernelDescriptor = KernelDescriptor {
     native_only: None,
     native: native_shard::<Bare>,
     default_state: DefaultProbe::<Bare>::DEFAULT_STATE,
-    mesh: ringkernel_backends::mesh::Mesh::NONE,
+    mesh: Mesh::NONE,
 };
 inventory::submit! { Registration(&BARE) }
+
+/// An actor that sends, forwards, gives out and publishes what it is told.
+#[derive(Default, Debug, PartialEq)]
+pub(crate) struct Clerk {
+    /// How often its sends ended in which way.
+    pub(crate) sent: [u32; 5],
+}
+device_type!(Clerk { sent: [u32; 5] });
+
+/// What a clerk is to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Errand {
+    pub(crate) instance: u32,
+    pub(crate) value: u32,
+}
+device_type!(Errand { instance: u32, value: u32 }, tag 1005);
+
+/// The same, and whoever gets it is to answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Delegate {
+    pub(crate) instance: u32,
+    pub(crate) value: u32,
+}
+device_type!(Delegate { instance: u32, value: u32 }, tag 1006);
+
+/// To be given out so many times, numbered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GiveOut(pub(crate) u32);
+device_type!(GiveOut { 0: u32 }, tag 1007);
+
+/// To be published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Announce(pub(crate) u32);
+device_type!(Announce { 0: u32 }, tag 1008);
+
+impl Clerk {
+    fn note(&mut self, sent: Sent) -> u32 {
+        self.sent[sent as usize] += 1;
+        sent as u32
+    }
+}
+
+impl Actor for Clerk {
+    const DESCRIPTOR: &'static KernelDescriptor = &CLERK;
+    fn dispatch(
+        &mut self,
+        ctx: &mut RingContext,
+        tag: u32,
+        payload: &[u8],
+        reply: &mut [u8],
+    ) -> Result<(u32, u32), FaultKind> {
+        fn decode<M: RingMessage>(payload: &[u8]) -> Result<M, FaultKind> {
+            M::decode(payload).map_err(|_| FaultKind::Malformed)
+        }
+        let answer = match tag {
+            Errand::TAG => {
+                let Errand { instance, value } = decode(payload)?;
+                let sent = ctx.send::<Bare>(instance, value);
+                self.note(sent)
+            }
+            Delegate::TAG => {
+                let Delegate { instance, value } = decode(payload)?;
+                let sent = ctx.forward::<Bare>(instance, value);
+                self.note(sent)
+            }
+            GiveOut::TAG => {
+                for number in 0..decode::<GiveOut>(payload)?.0 {
+                    let sent = ctx.enqueue_output(number);
+                    self.note(sent);
+                    let sent = ctx.enqueue_output(Balance { cents: number.into(), deposits: number });
+                    self.note(sent);
+                }
+                0
+            }
+            Announce::TAG => {
+                let sent = ctx.publish_retained("news", decode::<Announce>(payload)?.0);
+                self.note(sent)
+            }
+            _ => return Err(FaultKind::UnknownMessage),
+        };
+        answer.encode(&mut reply[..4]);
+        Ok((u32::TAG, 4))
+    }
+}
+
+impl Handles<Errand> for Clerk {
+    type Reply = u32;
+}
+impl Handles<Delegate> for Clerk {
+    type Reply = u32;
+}
+impl Handles<GiveOut> for Clerk {
+    type Reply = u32;
+}
+impl Handles<Announce> for Clerk {
+    type Reply = u32;
+}
+
+const fn message<M: RingMessage>() -> MessageInfo {
+    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false }
+}
+
+static CLERK: KernelDescriptor = KernelDescriptor {
+    id: "clerk",
+    actor: "Clerk",
+    group: Group::Thread,
+    state_size: Clerk::SIZE,
+    state_align: Clerk::ALIGN,
+    handlers: &[
+        handler::<Errand, u32>("errand"),
+        handler::<Delegate, u32>("delegate"),
+        handler::<GiveOut, u32>("give_out"),
+        handler::<Announce, u32>("announce"),
+    ],
+    sites: &[],
+    ptx: "",
+    wgsl: "",
+    wgsl_needs: Needs { int64: false, float64: false },
+    native: native_shard::<Clerk>,
+    native_only: None,
+    default_state: DefaultProbe::<Clerk>::DEFAULT_STATE,
+    mesh: Mesh {
+        routes: &[RouteInfo { id: "bare" }, RouteInfo { id: "clerk" }],
+        topics: &[TopicInfo { name: "news" }],
+        outgoing: &[message::<u32>(), message::<Balance>()],
+        receives: &[],
+    },
+};
+inventory::submit! { Registration(&CLERK) }

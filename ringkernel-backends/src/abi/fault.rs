@@ -31,11 +31,14 @@ pub enum FaultKind {
     /// The driver ended a loop before it was done. llvmpipe allows an invocation about 65,000 iterations in all and then goes on
     /// behind the loop; the state is what the handler made of that.
     LoopCutShort = 12,
+    /// The request was forwarded, and no handler saw it: the kernel it was forwarded to ended before that, or discarded it
+    /// ([`Overflow::DropOldest`](crate::mesh::Overflow::DropOldest)).
+    NotDelivered = 13,
 }
 
 impl FaultKind {
     /// Every kind, in code order.
-    pub const ALL: [FaultKind; 12] = [
+    pub const ALL: [FaultKind; 13] = [
         Self::Overflow,
         Self::DivisionByZero,
         Self::DivisionOverflow,
@@ -48,6 +51,7 @@ impl FaultKind {
         Self::UnknownInstance,
         Self::UsizeTooNarrow,
         Self::LoopCutShort,
+        Self::NotDelivered,
     ];
 
     /// The kind a device wrote, or `None` for a code no device writes.
@@ -71,6 +75,9 @@ impl std::fmt::Display for FaultKind {
             Self::UnknownInstance => "no such instance",
             Self::UsizeTooNarrow => "usize beyond 32 bits on this device",
             Self::LoopCutShort => "the driver ended a loop early",
+            Self::NotDelivered => {
+                "forwarded to a kernel that ended, or discarded the message, before it was handled"
+            }
         })
     }
 }
@@ -89,6 +96,6 @@ mod tests {
             assert_eq!(FaultKind::from_code(kind as u32), Some(kind));
         }
         assert_eq!(FaultKind::from_code(0), None);
-        assert_eq!(FaultKind::from_code(13), None);
+        assert_eq!(FaultKind::from_code(14), None);
     }
 }

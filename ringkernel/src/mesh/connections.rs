@@ -94,5 +94,6 @@ impl LiveKernel {
 pub(crate) fn number_for(id: &'static str) -> Result<Number, RingKernelError> {
     use ringkernel_backends::kernel::DeviceError;
     let detail = || "this process has 16,383 kernels whose handles are still there".to_owned();
-    Number::take().ok_or_else(|| RingKernelError::Device { id, error: DeviceError::Capacity { detail: detail() } })
+    Number::take()
+        .ok_or_else(|| RingKernelError::Device { id, error: DeviceError::Capacity { detail: detail() } })
 }

@@ -1,8 +1,10 @@
-//! Kernels that talk to each other: what the host does for it.
+//! Kernels that talk to each other: their connections, and what they say to the host beside replies.
 //!
-//! Between kernels of one device, messages do not come this way. The host gives each kernel its number ([`directory`]), tells the devices
-//! whose mailbox is where as kernels come and go ([`wiring`]; [`connections`] is what users call), and sees that nobody is told of a
-//! mailbox that is gone. Start reading at [`wiring::join`] and [`wiring::cut`].
+//! A handler sends with its [`RingContext`](crate::RingContext). Between kernels of one device messages do not come this way; the host sees to
+//! it that each kernel knows where the others are, as they come and go ([`RingKernel::connect`](crate::RingKernel::connect)).
+//!
+//! For readers of the source: `directory` gives each kernel its number, `wiring` tells the devices whose mailbox is where (start at its `join`
+//! and `cut`), `connections` is what users call.
 
 mod connections;
 mod directory;

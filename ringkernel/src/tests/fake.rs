@@ -1,14 +1,18 @@
 //! A device for tests: native handlers on a thread a kernel, that can be told to hold still, to fail, and to lie.
 
+use super::fake_mesh::{FakeOutbox, Route};
 use crate::RingKernel;
 use crate::backend::{Backend, BackendReport};
 use crate::runtime::Settings;
-use crate::testing::{Account, Bare};
+use crate::testing::{Account, Bare, Clerk};
 use crate::{Actor, BridgePolicy, IdlePolicy};
 use ringkernel_backends::abi::ring::RawMemory;
-use ringkernel_backends::abi::{Consumer, ControlSnapshot, Header, Ring, SlotShape, TelemetrySnapshot, tag};
+use ringkernel_backends::abi::{
+    Consumer, ControlSnapshot, Correlation, Header, Origin, Ring, SlotShape, TelemetrySnapshot, tag,
+};
 use ringkernel_backends::kernel::*;
-use ringkernel_backends::mesh::NoOutbox;
+use ringkernel_backends::mesh::{KernelNumber, MailboxSnapshot, MeshSpec, Sent, Target};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -41,8 +45,32 @@ pub(super) struct Knobs {
     pub(super) rung: Mutex<Vec<(usize, u64)>>,
     /// Replies published.
     pub(super) answered: AtomicU64,
+    /// Do not reach other kernels of this device: what they are sent passes the host.
+    pub(super) apart: AtomicBool,
+    /// Refuse to be told of other kernels, with this.
+    pub(super) deaf: Mutex<Option<DeviceError>>,
+    /// What the last kernel was launched with.
+    pub(super) mesh: Mutex<Option<MeshSpec>>,
+    /// What kernels were told of each other: by whose number, and what.
+    pub(super) told: Mutex<Vec<(KernelNumber, Told)>>,
     /// Kernels that exist.
     pub(super) kernels: AtomicU32,
+}
+
+/// What a kernel was told of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Where a route leads, or that it leads nowhere.
+    Route(usize, Option<Hop>),
+    /// Where another kernel is, or that it is gone.
+    Peer(KernelNumber, Option<Hop>),
+}
+
+/// A target, without what it borrows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hop {
+    Kernel(KernelNumber),
+    Host(KernelNumber),
 }
 
 pub(super) struct FakeDevice(pub(super) Arc<Knobs>);
@@ -51,7 +79,7 @@ pub(super) struct FakeDevice(pub(super) Arc<Knobs>);
 pub(super) fn runtime(knobs: Knobs) -> (RingKernel, Arc<Knobs>) {
     let knobs = Arc::new(knobs);
     let report = BackendReport { chosen: Some((Backend::Cpu, "a fake".into())), passed_over: Vec::new() };
-    let catalogue = vec![Account::DESCRIPTOR, Bare::DESCRIPTOR];
+    let catalogue = vec![Account::DESCRIPTOR, Bare::DESCRIPTOR, Clerk::DESCRIPTOR];
     let settings = Settings { deadline: Duration::from_millis(300), bridge: knobs.bridge };
     (RingKernel::on(Arc::new(FakeDevice(knobs.clone())), report, catalogue, settings), knobs)
 }
@@ -61,19 +89,26 @@ pub(super) fn polled() -> (RingKernel, Arc<Knobs>) {
     runtime(Knobs { polled: true, ..Knobs::default() })
 }
 
-struct State {
-    knobs: Arc<Knobs>,
+pub(super) struct State {
+    pub(super) number: KernelNumber,
+    pub(super) descriptor: &'static KernelDescriptor,
+    pub(super) routes: Mutex<Vec<Route>>,
+    /// What the host says it handed on.
+    pub(super) relayed: AtomicU64,
+    pub(super) knobs: Arc<Knobs>,
     ports: Vec<Port>,
+    /// What other kernels sent, whole slots' worth.
+    pub(super) mailbox: Mutex<VecDeque<(Header, Vec<u8>)>>,
     active: AtomicBool,
     stop: AtomicBool,
     processed: AtomicU64,
     beat: AtomicU64,
     body: Mutex<Vec<(Box<dyn NativeShard>, Consumer)>>,
-    shards: u32,
+    pub(super) shards: u32,
 }
 
-struct FakeKernel {
-    state: Arc<State>,
+pub(super) struct FakeKernel {
+    pub(super) state: Arc<State>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -87,6 +122,7 @@ impl Device for FakeDevice {
             return Err(error);
         }
         assert_eq!(spec.idle, IdlePolicy::default());
+        *self.0.mesh.lock().unwrap() = Some(spec.mesh);
         let shards = spec.tuning.shards.unwrap_or(2).min(spec.instances);
         let start = spec.tuning.first_position;
         let ring = |bytes: u32| {
@@ -95,7 +131,7 @@ impl Device for FakeDevice {
         };
         let d = spec.descriptor;
         let ports: Vec<Port> = (0..shards)
-            .map(|_| Port { requests: ring(d.message_size()), replies: ring(d.reply_size()) })
+            .map(|_| Port { requests: ring(d.message_size()), replies: ring(d.reply_payload_size()) })
             .collect();
         let body = (0..shards).map(|first| {
             let count = (spec.instances - first).div_ceil(shards);
@@ -105,6 +141,11 @@ impl Device for FakeDevice {
         });
         let body = body.collect::<Result<Vec<_>, DeviceError>>()?;
         let state = Arc::new(State {
+            number: spec.mesh.number,
+            descriptor: d,
+            routes: Mutex::new(d.mesh.routes.iter().map(|_| Route::Nobody).collect()),
+            relayed: AtomicU64::new(0),
+            mailbox: Mutex::default(),
             knobs: self.0.clone(),
             ports,
             active: AtomicBool::new(spec.active),
@@ -149,40 +190,58 @@ impl State {
             return false;
         }
         let mut moved = false;
-        for (port, (native, consumer)) in self.ports.iter().zip(body.iter_mut()) {
-            let (mut words, mut reply) = ([0u32; 64], [0u8; 256]);
+        for (shard, (port, (native, consumer))) in self.ports.iter().zip(body.iter_mut()).enumerate() {
+            let mut words = [0u32; 64];
             // Room for a reply first: a request is taken only if it can be answered.
             while port.replies.len() < port.replies.capacity() {
-                let Some(header) = consumer.pop(&port.requests, &mut words) else { break };
-                moved = true;
-                let payload: Vec<u8> =
-                    words[..header.words as usize].iter().flat_map(|w| w.to_le_bytes()).collect();
-                let local = header.instance / self.shards;
-                let outcome =
-                    native.handle(local, header.instance, header.tag, &payload, &mut reply, &mut NoOutbox);
-                self.processed.fetch_add(1, SeqCst);
-                if header.correlation.is_some() {
-                    let (mut tag, bytes) = match outcome {
-                        Outcome::Reply { tag, bytes } => (tag, bytes as usize),
-                        Outcome::Fault { kind, site } => {
-                            reply[..4].copy_from_slice(&(kind as u32).to_le_bytes());
-                            reply[4..8].copy_from_slice(&site.to_word().to_le_bytes());
-                            (tag::FAULT, 8)
+                let (header, payload) = match self.next_in_mailbox(shard) {
+                    Some(message) => message,
+                    None => match consumer.pop(&port.requests, &mut words) {
+                        Some(header) => {
+                            let words = words[..header.words as usize].iter();
+                            (header, words.flat_map(|w| w.to_le_bytes()).collect())
                         }
-                    };
-                    let lie = self.knobs.lie.load(SeqCst);
-                    if lie != 0 {
-                        tag = lie;
-                    }
-                    port.replies
-                        .try_push(Header { tag, ..header }, &reply[..bytes])
-                        .expect("room was checked");
-                    self.knobs.answered.fetch_add(1, SeqCst);
-                }
+                        None => break,
+                    },
+                };
+                moved = true;
+                self.handle(native, port, header, &payload);
                 consumer.publish(&port.requests);
             }
         }
         moved
+    }
+
+    fn next_in_mailbox(&self, shard: usize) -> Option<(Header, Vec<u8>)> {
+        let mut mailbox = self.mailbox.lock().unwrap();
+        let mine = |(header, _): &(Header, _)| header.instance as usize % self.ports.len() == shard;
+        let at = mailbox.iter().position(mine)?;
+        mailbox.remove(at)
+    }
+
+    fn handle(&self, native: &mut Box<dyn NativeShard>, port: &Port, header: Header, payload: &[u8]) {
+        let local = header.instance / self.shards;
+        let mut reply = [0u8; 256];
+        let mut outbox = FakeOutbox { state: self, port, header, forwarded: false };
+        let outcome = native.handle(local, header.instance, header.tag, payload, &mut reply, &mut outbox);
+        self.processed.fetch_add(1, SeqCst);
+        if !header.correlation.is_some() || outbox.forwarded {
+            return;
+        }
+        let (mut tag, bytes) = match outcome {
+            Outcome::Reply { tag, bytes } => (tag, bytes as usize),
+            Outcome::Fault { kind, site } => {
+                reply[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+                reply[4..8].copy_from_slice(&site.to_word().to_le_bytes());
+                (tag::FAULT, 8)
+            }
+        };
+        let lie = self.knobs.lie.load(SeqCst);
+        if lie != 0 {
+            tag = lie;
+        }
+        port.replies.try_push(Header { tag, ..header }, &reply[..bytes]).expect("room was checked");
+        self.knobs.answered.fetch_add(1, SeqCst);
     }
 }
 
@@ -255,6 +314,33 @@ impl Kernel for FakeKernel {
         // A device that polls is alive while it idles; for one that is told, only what it finished shows.
         let idle = if self.must_be_polled() { self.state.beat.load(SeqCst) } else { 0 };
         idle + self.state.ports[shard].requests.consumed()
+    }
+    fn connect(&self, route: usize, target: Target<'_>) -> Result<(), DeviceError> {
+        let (hop, route_to) = self.state.hop(target)?;
+        self.state.routes.lock().unwrap()[route] = route_to;
+        self.state.knobs.told.lock().unwrap().push((self.state.number, Told::Route(route, hop)));
+        Ok(())
+    }
+    fn set_peer(&self, number: KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
+        let (hop, _) = self.state.hop(target)?;
+        self.state.knobs.told.lock().unwrap().push((self.state.number, Told::Peer(number, hop)));
+        Ok(())
+    }
+    fn relay(&self, header: Header, payload: &[u8]) -> Sent {
+        self.state.take_in(header, payload)
+    }
+    fn relayed(&self, shard: usize, _: KernelNumber) {
+        assert!(shard < self.state.ports.len());
+        self.state.relayed.fetch_add(1, SeqCst);
+    }
+    fn unanswered(&self) -> Vec<Correlation> {
+        let mailbox = self.state.mailbox.lock().unwrap();
+        let all = mailbox.iter().map(|(header, _)| header.correlation);
+        all.filter(|correlation| matches!(correlation.origin(), Origin::Forwarded { .. })).collect()
+    }
+    fn mailbox(&self) -> MailboxSnapshot {
+        let waiting = self.state.mailbox.lock().unwrap().len() as u64;
+        MailboxSnapshot { waiting, ..Default::default() }
     }
     fn failure(&self) -> Option<DeviceError> {
         self.state.knobs.lost.lock().unwrap().clone()

@@ -2,8 +2,10 @@
 
 mod batches;
 mod bridge;
+mod connections;
 mod draining;
 mod fake;
+mod fake_mesh;
 mod handles;
 mod hung;
 mod lifecycle;

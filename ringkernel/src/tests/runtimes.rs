@@ -12,10 +12,10 @@ fn an_unknown_id_lists_the_known_ones() {
         let error = runtime.launch("acount", LaunchOptions::default()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no kernel `acount` in this program; there are `account`, `bare`"
+            "there is no kernel `acount` in this program; there are `account`, `bare`, `clerk`"
         );
         let ids: Vec<_> = runtime.list_kernels().iter().map(|kernel| (kernel.id, kernel.actor)).collect();
-        assert_eq!(ids, [("account", "Account"), ("bare", "Bare")]);
+        assert_eq!(ids, [("account", "Account"), ("bare", "Bare"), ("clerk", "Clerk")]);
         assert_eq!(runtime.list_kernels()[0].handlers.len(), 4);
     });
 }

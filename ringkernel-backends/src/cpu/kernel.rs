@@ -1,15 +1,19 @@
 //! A kernel on the CPU: how it is launched, and its handle.
 
+use super::connect;
 use super::doorbell::Doorbell;
+use super::outbox::Relays;
 use super::pool::Pool;
 use super::shard::{Body, Core, Shard};
-use crate::abi::{ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use super::table::Tables;
+use crate::abi::{ControlSnapshot, Header, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride};
 use crate::host::{Shapes, check_memory, control_block};
 use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec, NativeShardSpec, Port};
+use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target};
 use crate::states::States;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How long calls without a deadline of their own wait for the handler that runs.
@@ -20,6 +24,7 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
     // Any number that was asked for: shards are jobs, and more of them than threads take turns.
     let shards = spec.tuning.shards.map_or(pool.threads() as u64, |shards| shards.max(1) as u64);
     let shards = shards.min(instances as u64) as u32;
+    connect::check(&spec)?;
     let shapes = Shapes::check(&spec, &super::CpuDevice { pool: pool.clone() }.name())?;
     let ring_bytes = shapes.check_memory(&spec, shards)?;
     let state_bytes = instances as u64 * state_stride(descriptor.state_size, descriptor.state_align) as u64;
@@ -39,6 +44,8 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
             control: control_block(&port, active),
             telemetry: TelemetryBuffer::default(),
             body: Mutex::new(body),
+            mailbox: OnceLock::new(),
+            relays: Relays::default(),
         });
         ports.push(port);
     }
@@ -51,14 +58,21 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
         shards: states,
         epoch: Instant::now(),
         pool: pool.shared().clone(),
+        mesh: spec.mesh,
+        tables: Tables::new(descriptor),
+        gone: AtomicBool::new(false),
     };
-    Ok(Arc::new(CpuKernel { core: Arc::new(core), _pool: pool.clone() }))
+    let (core, first_position) = (Arc::new(core), shapes.first_position);
+    Ok(Arc::new(CpuKernel { core, shape: shapes.request, first_position, _pool: pool.clone() }))
 }
 
 /// The handle, in lines of its own as well.
 #[repr(align(128))]
-struct CpuKernel {
-    core: Arc<Core>,
+pub(super) struct CpuKernel {
+    pub(super) core: Arc<Core>,
+    /// The shape of its mailboxes' slots, and the position they begin at.
+    pub(super) shape: SlotShape,
+    pub(super) first_position: u64,
     /// Keeps the threads.
     _pool: Arc<Pool>,
 }
@@ -88,10 +102,13 @@ impl CpuKernel {
     }
 
     fn ask_to_terminate(&self) {
+        // Relaxed: see `Core::is_gone`.
+        self.core.gone.store(true, Ordering::Relaxed);
         for shard in &self.core.shards {
             // Relaxed: whoever must know that it was heard takes the body's lock afterwards.
             shard.control.should_terminate.store(1, Ordering::Relaxed);
         }
+        self.core.tables.clear();
     }
 }
 
@@ -140,7 +157,9 @@ impl Kernel for CpuKernel {
 
     fn telemetry(&self) -> TelemetrySnapshot {
         let snapshots = self.core.shards.iter().map(|shard| shard.telemetry.snapshot());
-        snapshots.reduce(TelemetrySnapshot::merge).unwrap_or_default()
+        let mut telemetry = snapshots.reduce(TelemetrySnapshot::merge).unwrap_or_default();
+        telemetry.messages_dropped += self.mailbox().dropped;
+        telemetry
     }
 
     fn terminate(&self, deadline: Duration) -> Result<(), DeviceError> {
@@ -150,7 +169,10 @@ impl Kernel for CpuKernel {
         for (index, shard) in self.core.shards.iter().enumerate() {
             // A shard that is not running will not handle anything again: it looks at the flag first.
             match self.core.quiet(index, until) {
-                Some(_body) => shard.control.has_terminated.store(1, Ordering::Relaxed),
+                Some(mut body) => {
+                    body.talk.end();
+                    shard.control.has_terminated.store(1, Ordering::Relaxed);
+                }
                 None => late = true,
             }
         }
@@ -182,6 +204,41 @@ impl Kernel for CpuKernel {
         self.core.shards.iter().any(busy)
     }
 
+    fn connect(&self, route: usize, target: Target<'_>) -> Result<(), DeviceError> {
+        connect::connect(self, route, target)
+    }
+
+    fn set_peer(&self, number: KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
+        connect::set_peer(self, number, target)
+    }
+
+    fn set_subscribers(
+        &self,
+        topic: usize,
+        subscribers: &[Subscriber],
+        host: bool,
+    ) -> Result<(), DeviceError> {
+        connect::set_subscribers(self, topic, subscribers, host)
+    }
+
+    fn missed(&self, topic: usize) -> Vec<u64> {
+        connect::missed(self, topic)
+    }
+
+    fn relay(&self, header: Header, payload: &[u8]) -> Sent {
+        connect::relay(self, header, payload)
+    }
+
+    fn relayed(&self, shard: usize, receiver: KernelNumber) {
+        if let Some(shard) = self.core.shards.get(shard) {
+            shard.relays.done(receiver);
+        }
+    }
+
+    fn mailbox(&self) -> MailboxSnapshot {
+        connect::snapshot(self)
+    }
+
     fn failure(&self) -> Option<DeviceError> {
         None
     }
@@ -191,5 +248,13 @@ impl Drop for CpuKernel {
     fn drop(&mut self) {
         // A queued or running shard ends itself on the pool; nobody is waited for, since this may be the pool's thread.
         self.ask_to_terminate();
+        // Nor may its bodies keep others, who may keep this one. A body that is locked is running, and one more run lets go.
+        for (index, shard) in self.core.shards.iter().enumerate() {
+            match shard.body.try_lock() {
+                Ok(mut body) => body.talk.end(),
+                Err(TryLockError::Poisoned(body)) => body.into_inner().talk.end(),
+                Err(TryLockError::WouldBlock) => self.core.ring_after(index),
+            }
+        }
     }
 }

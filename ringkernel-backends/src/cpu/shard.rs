@@ -1,17 +1,25 @@
 //! A shard, and what one does with its rings when it runs.
 //!
+//! There are two rings to take messages from, the requests and, once another kernel can send to this one, the mailbox ([`mailbox`](super::mailbox)). They
+//! take turns of [`SLICE`] messages while there are some in both.
+//!
 //! A run takes batches until the ring is empty, lingers there for a microsecond or two, and leaves. Within a batch, what can be done
 //! once for many messages is: the head is published, the counts are stored and the clock is looked at for each *slice*, which is a
 //! single message while handlers take long or the ring is empty behind it, and up to [`SLICE`] messages in a stream of short ones.
 
+use super::apart::Apart;
 use super::doorbell::{Doorbell, give_back};
+use super::mailbox::Mailbox;
+use super::outbox::{Post, Relays, Talk};
 use super::pool::Shared;
+use super::table::Tables;
 use crate::abi::{Consumer, ControlBlock, FaultKind, Header, TelemetryBuffer, fault, tag};
 use crate::host::lock_by;
 use crate::kernel::{FaultSite, IdlePolicy, KernelDescriptor, NativeShard, Outcome, Port, Progress};
+use crate::mesh::MeshSpec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,6 +53,11 @@ pub(super) struct Core {
     pub(super) shards: Vec<Shard>,
     pub(super) epoch: Instant,
     pub(super) pool: Arc<Shared>,
+    pub(super) mesh: MeshSpec,
+    /// Whom its handlers reach.
+    pub(super) tables: Tables,
+    /// Whether it takes no more messages, being about to end.
+    pub(super) gone: AtomicBool,
 }
 
 pub(super) struct Shard {
@@ -53,6 +66,10 @@ pub(super) struct Shard {
     pub(super) telemetry: TelemetryBuffer,
     /// Held while the shard handles messages, and by whoever must know that it does not.
     pub(super) body: Mutex<Body>,
+    /// Made when the first route leads here.
+    pub(super) mailbox: OnceLock<Mailbox>,
+    /// What its handlers sent by way of the host.
+    pub(super) relays: Relays,
 }
 
 pub(super) struct Body {
@@ -70,30 +87,11 @@ pub(super) struct Body {
     slice: u64,
     /// Messages it may still handle before it ends for good.
     left: u64,
-}
-
-/// Bytes in lines of their own.
-struct Apart {
-    lines: Vec<Line>,
-    length: usize,
-}
-
-#[repr(C, align(128))]
-#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-struct Line([u64; 16]);
-
-impl Apart {
-    fn new(length: usize) -> Self {
-        Self { lines: vec![Line([0; 16]); length.div_ceil(size_of::<Line>())], length }
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
-    }
-
-    fn words(&mut self) -> &mut [u32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length / 4]
-    }
+    /// Whether the last message came out of the mailbox, and how many have in a row, from the same ring.
+    from_mailbox: bool,
+    in_a_row: u64,
+    /// What handlers send with, and the end of the mailbox.
+    pub(super) talk: Talk,
 }
 
 impl Body {
@@ -107,6 +105,9 @@ impl Body {
             unsent: None,
             slice: 1,
             left: left.unwrap_or(u64::MAX),
+            from_mailbox: false,
+            in_a_row: 0,
+            talk: Talk::default(),
         }
     }
 
@@ -233,15 +234,36 @@ impl Core {
             return false;
         }
         let terminating = control.should_terminate.load(Ordering::Relaxed) != 0;
-        // A batch that ended idle has published its head.
-        terminating || (control.is_active.load(Ordering::Relaxed) != 0 && !port.requests.is_empty())
+        // A batch that ended idle has published its heads. A mailbox that was opened meanwhile is followed by a ring of its own.
+        let has_mail = || self.shards[index].mailbox.get().is_some_and(Mailbox::wants);
+        terminating
+            || (control.is_active.load(Ordering::Relaxed) != 0 && (!port.requests.is_empty() || has_mail()))
+    }
+
+    /// Whether it takes no more messages.
+    #[inline]
+    pub(super) fn is_gone(&self) -> bool {
+        // Relaxed: a message that is sent meanwhile is as one that was sent just before.
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Which shard an instance belongs to.
+    #[inline]
+    pub(super) fn shard_of(&self, instance: u32) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            shards => instance as usize % shards,
+        }
     }
 
     /// Whether a message comes within a microsecond or two, while no other job waits: then going to sleep, and through the
     /// queue, would cost more than it saves.
     fn comes_again(&self, index: usize, body: &Body) -> bool {
+        let mailbox = self.shards[index].mailbox.get();
         for _ in 0..LINGER {
-            if body.requests.is_ready(&self.ports[index].requests) {
+            if body.requests.is_ready(&self.ports[index].requests)
+                || mailbox.is_some_and(|mailbox| body.talk.mail.is_ready(mailbox))
+            {
                 return true;
             }
             if self.pool.others_wait() {
@@ -285,6 +307,7 @@ struct Run<'a> {
     index: u32,
     shard: &'a Shard,
     port: &'a Port,
+    mailbox: Option<&'a Mailbox>,
     /// Messages of a batch, of a slice.
     most: u64,
     most_slice: u64,
@@ -293,8 +316,9 @@ struct Run<'a> {
     replied: bool,
     /// Whether a sender may wait for room.
     was_full: bool,
-    /// Messages whose slots were given back.
+    /// Messages whose slots were given back, and whether any are out of the ring of requests whose slots were not.
     given: u64,
+    requests_taken: bool,
     /// When the batch began, and the slice.
     begin: Instant,
     slice: Instant,
@@ -311,17 +335,21 @@ impl<'a> Run<'a> {
     fn new(core: &'a Core, index: usize) -> Self {
         let (shard, port, now) = (&core.shards[index], &core.ports[index], Instant::now());
         let quarter = (port.requests.capacity() / 4).max(1);
+        let mailbox = shard.mailbox.get();
+        let most_slice = mailbox.map_or(quarter, |mailbox| (mailbox.ring.capacity() / 4).clamp(1, quarter));
         Self {
             core,
             index: index as u32,
             shard,
             port,
+            mailbox,
             most: quarter.min(BATCH),
-            most_slice: quarter.min(SLICE),
+            most_slice: most_slice.min(SLICE),
             taken: 0,
             replied: false,
             was_full: false,
             given: 0,
+            requests_taken: false,
             begin: now,
             slice: now,
             finished: 0,
@@ -340,6 +368,7 @@ impl<'a> Run<'a> {
             }
             body.unsent = None;
             if terminating || body.left == 0 {
+                body.talk.end();
                 control.has_terminated.store(1, Ordering::Relaxed);
                 return End::Idle;
             }
@@ -354,7 +383,13 @@ impl<'a> Run<'a> {
                     return End::More;
                 }
             }
-            let Some(header) = body.requests.pop(&port.requests, body.payload.words()) else {
+            if let Some(mailbox) = self.mailbox
+                && let Some(header) = body.talk.mail.unanswered(mailbox)
+            {
+                self.answer(body, header, refusal(FaultKind::NotDelivered));
+                continue;
+            }
+            let Some(header) = self.take(body) else {
                 gap += 1;
                 if gap == GAP {
                     self.stop_clock(body);
@@ -382,8 +417,37 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes the next message out of one of the rings.
+    #[inline]
+    fn take(&mut self, body: &mut Body) -> Option<Header> {
+        let Some(mailbox) = self.mailbox else {
+            let header = body.requests.pop(&self.port.requests, body.payload.words());
+            self.requests_taken |= header.is_some();
+            return header;
+        };
+        if body.in_a_row >= SLICE {
+            body.from_mailbox = !body.from_mailbox;
+            body.in_a_row = 0;
+        }
+        for _ in 0..2 {
+            let header = match body.from_mailbox {
+                true => body.talk.mail.pop(mailbox, self.core.descriptor, body.payload.words()),
+                false => body.requests.pop(&self.port.requests, body.payload.words()),
+            };
+            if header.is_some() {
+                self.requests_taken |= !body.from_mailbox;
+                body.in_a_row += 1;
+                return header;
+            }
+            body.from_mailbox = !body.from_mailbox;
+            body.in_a_row = 0;
+        }
+        None
+    }
+
     #[inline]
     fn handle(&self, header: Header, body: &mut Body) -> Outcome {
+        body.talk.clock.see(header.hlc);
         if header.tag == 0 {
             return refusal(FaultKind::Malformed);
         }
@@ -405,14 +469,8 @@ impl<'a> Run<'a> {
         let size = (handler.message.size as usize).min(4 * words);
         let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
         let most = reply.len();
-        let outcome = body.native.handle(
-            local,
-            header.instance,
-            header.tag,
-            payload,
-            reply,
-            &mut crate::mesh::NoOutbox,
-        );
+        let mut post = Post::new(self.core, self.index as usize, header, &mut body.talk);
+        let outcome = body.native.handle(local, header.instance, header.tag, payload, reply, &mut post);
         match outcome {
             // More than the largest reply is not to be believed.
             Outcome::Reply { bytes, .. } if bytes as usize > most => refusal(FaultKind::Panic),
@@ -429,9 +487,19 @@ impl<'a> Run<'a> {
         if let Outcome::Fault { kind, .. } = outcome {
             self.count_fault(header, kind);
         }
+        self.replied |= std::mem::take(&mut body.talk.told);
+        if !std::mem::take(&mut body.talk.forwarded) {
+            self.answer(body, header, outcome);
+        }
+    }
+
+    /// Makes the reply that is due, if one is.
+    #[inline]
+    fn answer(&mut self, body: &mut Body, header: Header, outcome: Outcome) {
         if header.correlation.is_some() {
             let (tag, length) = encode(outcome, body.reply.bytes());
-            body.unsent = Some((Header { tag, ..header }, length));
+            let hlc = body.talk.clock.stamp();
+            body.unsent = Some((Header { tag, hlc, ..header }, length));
         }
     }
 
@@ -480,8 +548,14 @@ impl<'a> Run<'a> {
     fn end_slice(&mut self, body: &mut Body) {
         if self.given < self.taken {
             self.given = self.taken;
-            self.was_full |= give_back::<AtomicU32, _, _>(&body.requests, &self.port.requests);
+            if std::mem::take(&mut self.requests_taken) {
+                self.was_full |= give_back::<AtomicU32, _, _>(&body.requests, &self.port.requests);
+            }
         }
+        if let Some(mailbox) = self.mailbox {
+            self.was_full |= body.talk.mail.give_back(mailbox);
+        }
+        body.talk.clock.let_pass();
         self.stop_clock(body);
     }
 

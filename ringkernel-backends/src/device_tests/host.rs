@@ -47,6 +47,9 @@ pub(crate) struct Reply {
     pub(crate) instance: u32,
     pub(crate) correlation: Correlation,
     pub(crate) words: Vec<u32>,
+    pub(crate) hlc: u64,
+    /// Whose ring it came out of.
+    pub(crate) shard: usize,
 }
 
 impl Reply {
@@ -112,12 +115,12 @@ impl Host {
 
     /// A reply, if one is there now.
     pub(crate) fn poll(&mut self) -> Option<Reply> {
-        for (port, consumer) in self.kernel.ports().iter().zip(&mut self.consumers) {
+        for (shard, (port, consumer)) in self.kernel.ports().iter().zip(&mut self.consumers).enumerate() {
             if let Some(header) = consumer.pop(&port.replies, &mut self.words) {
                 consumer.publish(&port.replies);
                 let words = self.words[..header.words as usize].to_vec();
-                let Header { tag, instance, correlation, .. } = header;
-                return Some(Reply { tag, instance, correlation, words });
+                let Header { tag, instance, correlation, hlc, .. } = header;
+                return Some(Reply { tag, instance, correlation, words, hlc, shard });
             }
         }
         None

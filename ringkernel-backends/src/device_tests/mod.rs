@@ -9,7 +9,7 @@ mod tally;
 
 #[cfg(feature = "wgpu")]
 pub(crate) use host::Calls;
-pub(crate) use host::{Host, spec_of, wait_until};
+pub(crate) use host::{Host, Reply, spec_of, wait_until};
 pub(crate) use suite::*;
 pub(crate) use tally::*;
 

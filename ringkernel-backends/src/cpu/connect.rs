@@ -4,7 +4,7 @@ use super::kernel::CpuKernel;
 use super::mailbox::Mailbox;
 use super::shard::Core;
 use super::table::{Subscribed, To};
-use crate::abi::Header;
+use crate::abi::{Correlation, Header};
 use crate::host::check_memory;
 use crate::kernel::{DeviceError, Kernel, LaunchSpec};
 use crate::mesh::{
@@ -12,6 +12,10 @@ use crate::mesh::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a handler is waited for whose kernel has ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a launch's place among other kernels makes sense.
 pub(super) fn check(spec: &LaunchSpec) -> Result<(), DeviceError> {
@@ -159,11 +163,25 @@ pub(super) fn relay(kernel: &CpuKernel, header: Header, payload: &[u8]) -> Sent 
     Sent::Ok
 }
 
+/// Who waits for the answers to what lies in the mailboxes of a kernel that has ended. A shard whose handler has not is passed over.
+pub(super) fn unanswered(kernel: &CpuKernel) -> Vec<Correlation> {
+    let (core, deadline) = (&kernel.core, Instant::now() + PATIENCE);
+    if !core.is_gone() {
+        return Vec::new();
+    }
+    let bodies = core.shards.iter().enumerate().filter_map(|(index, shard)| {
+        let mailbox = shard.mailbox.get()?;
+        Some(core.quiet(index, deadline)?.talk.mail.abandon(mailbox, core.descriptor, deadline))
+    });
+    bodies.flatten().collect()
+}
+
 pub(super) fn snapshot(kernel: &CpuKernel) -> MailboxSnapshot {
     let mut all = MailboxSnapshot::default();
     for mailbox in kernel.core.shards.iter().filter_map(|shard| shard.mailbox.get()) {
         // Relaxed: figures. What was dropped left the ring before it was counted.
         let dropped = mailbox.dropped.load(Ordering::Relaxed);
+        all.waiting += mailbox.waiting();
         all.received += mailbox.ring.consumed().saturating_sub(dropped);
         all.full += mailbox.full.load(Ordering::Relaxed);
         all.dropped += dropped;

@@ -6,7 +6,9 @@ use super::outbox::Relays;
 use super::pool::Pool;
 use super::shard::{Body, Core, Shard};
 use super::table::Tables;
-use crate::abi::{ControlSnapshot, Header, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use crate::abi::{
+    ControlSnapshot, Correlation, Header, SlotShape, TelemetryBuffer, TelemetrySnapshot, state_stride,
+};
 use crate::host::{Shapes, check_memory, control_block};
 use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec, NativeShardSpec, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target};
@@ -233,6 +235,10 @@ impl Kernel for CpuKernel {
         if let Some(shard) = self.core.shards.get(shard) {
             shard.relays.done(receiver);
         }
+    }
+
+    fn unanswered(&self) -> Vec<Correlation> {
+        connect::unanswered(self)
     }
 
     fn mailbox(&self) -> MailboxSnapshot {

@@ -7,13 +7,14 @@
 //! the shard. Everywhere else it is the shard's alone.
 
 use super::doorbell::give_back;
-use crate::abi::{Consumer, Header, Origin, Ring, SlotShape, ring::RawMemory};
+use crate::abi::{Consumer, Correlation, Header, Origin, Ring, SlotShape, ring::RawMemory};
 use crate::kernel::KernelDescriptor;
 use crate::mesh::{KernelNumber, MeshSpec, Overflow};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 /// How often a sender looks for the oldest message while its own sender is still writing it.
 const DISCARD_TRIES: u32 = 1000;
@@ -31,6 +32,10 @@ pub(super) struct Mailbox {
     pub(super) dropped: AtomicU64,
     /// Of these, the ones that somebody waits for the answer to.
     unanswered: Mutex<Vec<Header>>,
+    /// Messages for handlers that left the ring early: see `Mail`.
+    held: AtomicU64,
+    /// Whether the ring is closed.
+    closed: AtomicBool,
 }
 
 impl Mailbox {
@@ -44,6 +49,8 @@ impl Mailbox {
             full: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unanswered: Mutex::default(),
+            held: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +102,14 @@ impl Mailbox {
         Some(self.shared.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Messages that are to be handled.
+    pub(super) fn waiting(&self) -> u64 {
+        let in_ring = if self.stalled.load(Ordering::Relaxed) { 0 } else { self.ring.len() };
+        // Acquire, like an acquire load of the head that `len` has read: what left the ring before that is in `held` by now.
+        fence(Ordering::Acquire);
+        in_ring + self.held.load(Ordering::Relaxed)
+    }
+
     /// Whether there is something that the shard would take; asked on the way to idle (`Doorbell::leave`).
     pub(super) fn wants(&self) -> bool {
         // Relaxed: written by runs of the shard, which follow one another.
@@ -116,6 +131,8 @@ pub(super) struct Mail {
     taken: bool,
     /// Messages for handlers that left the ring when one was looked for behind them.
     later: VecDeque<(Header, Box<[u8]>)>,
+    /// Messages in hand that are not in the ring any more, since slots were last given back.
+    in_hand: u64,
     /// Messages to be received.
     kept: HashMap<Key, VecDeque<Kept>>,
     kept_now: u64,
@@ -135,6 +152,7 @@ impl Mail {
     ) -> Option<Header> {
         if let Some((header, bytes)) = self.later.pop_front() {
             bytemuck::cast_slice_mut(payload)[..bytes.len()].copy_from_slice(&bytes);
+            self.in_hand += 1;
             return Some(header);
         }
         loop {
@@ -156,6 +174,8 @@ impl Mail {
     ) -> Option<Header> {
         if let Some(mut consumer) = mailbox.consuming() {
             let header = consumer.pop(&mailbox.ring, payload)?;
+            self.in_hand += 1;
+            self.count(mailbox);
             consumer.publish(&mailbox.ring);
             return Some(header);
         }
@@ -220,7 +240,14 @@ impl Mail {
                 Some(key) => self.keep(mailbox, key, bytes),
                 None => self.later.push_back((header, (&*bytes).into())),
             }
+            self.count(mailbox);
         }
+    }
+
+    /// Tells how many messages are out of the ring and to be handled.
+    fn count(&self, mailbox: &Mailbox) {
+        // Relaxed: the head is published behind it, with release; see `Mailbox::waiting`.
+        mailbox.held.store(self.later.len() as u64 + self.in_hand, Ordering::Relaxed);
     }
 
     /// Whether there is something to be taken.
@@ -237,6 +264,9 @@ impl Mail {
     /// Gives the slots taken back, and says whether somebody may wait for them.
     #[inline]
     pub(super) fn give_back(&mut self, mailbox: &Mailbox) -> bool {
+        if std::mem::take(&mut self.in_hand) > 0 {
+            self.count(mailbox);
+        }
         let Some(consumer) = self.consumer.as_ref().filter(|_| self.taken) else { return false };
         self.taken = false;
         give_back::<AtomicU32, _, _>(consumer, &mailbox.ring)
@@ -255,6 +285,41 @@ impl Mail {
             self.dropped = dropped;
         }
         header
+    }
+}
+
+impl Mail {
+    /// The kernel has ended: who waits for the answers to what lies in the mailbox. Messages that are being written are waited for until `deadline`.
+    pub(super) fn abandon(
+        &mut self,
+        mailbox: &Mailbox,
+        descriptor: &KernelDescriptor,
+        deadline: Instant,
+    ) -> Vec<Correlation> {
+        // Relaxed: for the calling threads, which hold the body's lock.
+        if !mailbox.closed.swap(true, Ordering::Relaxed) {
+            mailbox.ring.close();
+        }
+        self.kept.clear();
+        self.kept_now = 0;
+        let dropped = std::mem::take(&mut *mailbox.unanswered.lock().unwrap_or_else(PoisonError::into_inner));
+        let later = self.later.drain(..).map(|(header, _)| header);
+        let mut headers: Vec<Header> = dropped.into_iter().chain(later).collect();
+        let mut words = vec![0; mailbox.ring.shape().payload_words()];
+        loop {
+            match self.take(mailbox, descriptor, &mut words) {
+                Some(header) => headers.push(header),
+                None => {
+                    self.give_back(mailbox);
+                    if mailbox.ring.consumed() >= mailbox.ring.pushed() || Instant::now() > deadline {
+                        break;
+                    }
+                    thread::yield_now();
+                }
+            }
+        }
+        let correlations = headers.into_iter().map(|header| header.correlation);
+        correlations.filter(|correlation| correlation.is_some()).collect()
     }
 }
 

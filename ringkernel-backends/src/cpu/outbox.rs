@@ -151,6 +151,9 @@ impl Wire<'_> {
             return self.relay(target.mesh.number, header, payload);
         }
         if !mailbox.try_push(header, payload) {
+            if target.is_gone() {
+                return Sent::Gone;
+            }
             let placed = match target.mesh.overflow {
                 Overflow::Spill => return self.relay(target.mesh.number, header, payload),
                 Overflow::DropOldest => mailbox.push_over(header, payload),

@@ -1,5 +1,5 @@
 use super::node::*;
-use crate::abi::{Correlation, HasTerminated};
+use crate::abi::{Correlation, HasTerminated, Origin};
 use crate::cpu::CpuDevice;
 use crate::device_tests::*;
 use crate::kernel::*;
@@ -87,6 +87,31 @@ fn a_receiver_that_ends_is_gone_and_nobody_hangs() {
         for a in &mut senders {
             assert_eq!(order(a, SEND, 0, 1, 0), (GONE, 0));
         }
+    }
+}
+
+#[test]
+fn a_kernel_that_has_ended_says_who_still_waits_for_answers() {
+    for overflow in [Overflow::Reject, Overflow::DropOldest] {
+        let device = CpuDevice::new(2);
+        let a = node(&device, 0, Plan::default());
+        let b = node(&device, 1, Plan { mailbox: 4, overflow, ..Plan::default() });
+        connect(&a, &b);
+        b.kernel.set_active(false).unwrap();
+        a.send(0, DO, &[SEND, 0, 1, 0], Correlation::NONE);
+        for id in 0..3 {
+            a.ask(0, DO, &[FORWARD, 0, 1, id], id);
+        }
+        a.wait_processed(4);
+        assert_eq!(b.kernel.mailbox().waiting, 4);
+        assert!(b.kernel.unanswered().is_empty(), "it may still answer");
+        b.terminate();
+        let waiting = b.kernel.unanswered();
+        let expected = (0..3).map(|index| Correlation::from(Origin::Forwarded { kernel: 0, index }));
+        assert_eq!(waiting, expected.collect::<Vec<_>>());
+        // Once.
+        assert!(b.kernel.unanswered().is_empty());
+        assert_eq!(b.kernel.mailbox().waiting, 0);
     }
 }
 

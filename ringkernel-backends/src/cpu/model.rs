@@ -4,6 +4,9 @@
 //! of the tail's `SeqCst` advance is its place in the one order before the load of the word that follows; a fence behind the
 //! exchange gives just that and orders nothing else that the argument uses: the slot is written after it. (So a shard that looked
 //! at its slot instead of the tail before it leaves is caught: the last test shows that.)
+//!
+//! A shard with a mailbox has two rings, and the argument holds for each: the advance of whichever tail comes before the look at the word, and
+//! the shard looks at both tails behind its fence. What is new is that a mailbox is opened while the shard may be on its way to idle.
 
 use super::doorbell::{Doorbell, Word, give_back};
 use crate::abi::ring::{Consumer, Cursor, Ring, RingMemory};
@@ -72,8 +75,12 @@ impl Cursor for Tail {
 struct Shard {
     doorbell: Doorbell<AtomicU32>,
     ring: Ring<Memory, Tail>,
+    /// Whether there is a mailbox, as `OnceLock` would say.
+    open: AtomicBool,
+    mailbox: Ring<Memory, Tail>,
     active: AtomicBool,
-    body: Mutex<(Consumer, u32)>,
+    /// The ends of both rings, and how many messages were handled.
+    body: Mutex<(Consumer, Consumer, u32)>,
     /// Whether it is queued, and whether all is done.
     queue: Mutex<(bool, bool)>,
     queued: Condvar,
@@ -86,12 +93,17 @@ struct Shard {
 impl Shard {
     fn new(capacity: u32, active: bool) -> Arc<Self> {
         let shape = SlotShape::for_payload(0).unwrap();
-        let words = (0..capacity as usize * shape.bytes() / 8).map(|_| AtomicU64::new(0)).collect();
-        let ring = Ring::new(Memory { words, head: AtomicU64::new(0) }, capacity, shape, 0);
-        let body = Mutex::new((ring.consumer(), 0));
+        let ring = |capacity: u32| {
+            let words = (0..capacity as usize * shape.bytes() / 8).map(|_| AtomicU64::new(0)).collect();
+            Ring::new(Memory { words, head: AtomicU64::new(0) }, capacity, shape, 0)
+        };
+        let (ring, mailbox) = (ring(capacity), ring(1));
+        let body = Mutex::new((ring.consumer(), mailbox.consumer(), 0));
         Arc::new(Self {
             doorbell: Doorbell::new(),
             ring,
+            open: AtomicBool::new(false),
+            mailbox,
             active: AtomicBool::new(active),
             body,
             queue: Mutex::default(),
@@ -109,8 +121,12 @@ impl Shard {
     }
 
     fn try_send(&self) -> bool {
+        self.try_push(&self.ring)
+    }
+
+    fn try_push(&self, ring: &Ring<Memory, Tail>) -> bool {
         let header = Header { tag: 300, instance: 0, correlation: Correlation::NONE, words: 0, hlc: 0 };
-        let pushed = self.ring.try_push(header, &[]).is_ok();
+        let pushed = ring.try_push(header, &[]).is_ok();
         if pushed && self.doorbell.ring() {
             self.schedule();
         }
@@ -119,6 +135,19 @@ impl Shard {
 
     fn send(&self) {
         assert!(self.try_send(), "the ring is full");
+    }
+
+    /// What a handler of another kernel does.
+    fn mail(&self) {
+        assert!(self.try_push(&self.mailbox), "the mailbox is full");
+    }
+
+    /// The first route leads here.
+    fn open_mailbox(&self) {
+        self.open.store(true, Ordering::Release);
+        if self.doorbell.ring_after() {
+            self.schedule();
+        }
     }
 
     /// As `ringkernel` waits for room: counts itself among those who wait, makes a fence, and tries once more before it sleeps.
@@ -155,8 +184,14 @@ impl Shard {
     /// What a run of the shard does: handles what is there. How much it has handled so far.
     fn batch(&self) -> u32 {
         let mut body = self.body.lock().unwrap();
-        let (consumer, handled) = &mut *body;
+        let (consumer, mail, handled) = &mut *body;
         let mut was_full = false;
+        if self.active.load(Ordering::Relaxed) && self.open.load(Ordering::Acquire) {
+            while mail.pop(&self.mailbox, &mut []).is_some() {
+                *handled += 1;
+                was_full |= give_back::<AtomicU32, _, _>(mail, &self.mailbox);
+            }
+        }
         while self.active.load(Ordering::Relaxed) && consumer.pop(&self.ring, &mut []).is_some() {
             *handled += 1;
             was_full |= give_back::<AtomicU32, _, _>(consumer, &self.ring);
@@ -199,7 +234,8 @@ impl Shard {
     }
 
     fn wanted(&self) -> bool {
-        self.active.load(Ordering::Relaxed) && !self.ring.is_empty()
+        let has_mail = || self.open.load(Ordering::Acquire) && !self.mailbox.is_empty();
+        self.active.load(Ordering::Relaxed) && (!self.ring.is_empty() || has_mail())
     }
 }
 
@@ -249,6 +285,38 @@ fn a_shard_that_is_switched_on_while_it_goes_idle_handles_what_waited() {
         let host = {
             let shard = shard.clone();
             thread::spawn(move || shard.activate())
+        };
+        shard.work(1, Shard::wanted);
+        host.join().unwrap();
+    });
+}
+
+#[test]
+fn a_message_and_mail_sent_while_the_shard_goes_idle_are_both_handled() {
+    check(|| {
+        let shard = Shard::new(1, true);
+        shard.open.store(true, Ordering::Relaxed);
+        shard.doorbell.ring();
+        let senders = [Shard::send, Shard::mail].map(|send| {
+            let shard = shard.clone();
+            thread::spawn(move || send(&shard))
+        });
+        shard.work(2, Shard::wanted);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+    });
+}
+
+#[test]
+fn mail_to_a_mailbox_that_is_opened_while_the_shard_goes_idle_is_handled() {
+    check(|| {
+        let shard = Shard::new(1, true);
+        shard.doorbell.ring();
+        let host = {
+            let shard = shard.clone();
+            thread::spawn(move || {
+                shard.open_mailbox();
+                shard.mail();
+            })
         };
         shard.work(1, Shard::wanted);
         host.join().unwrap();

@@ -4,9 +4,9 @@
 //! is idle and does nothing else, so that a handler may send to anyone, itself included. What goes to the host goes through the reply ring.
 //!
 //! What does not fit into a mailbox is the receiver's to say ([`Overflow`]):
-//! - `Block` waits on the pool's thread, looking again and again. If the receiver waits for a thread, the pool's watcher gets it one, or the wait
-//!   ends at its bound. It ends at once where it could only be in vain (the receiver is the shard that waits), or would hold up the host, which wants the
-//!   sender deactivated or ended.
+//! - `Block` waits on the pool's thread, looking again and again. If the receiver waits for a thread, the pool gets it one. The wait ends at
+//!   its bound, and at once where it is in vain (the receiver is the shard that waits) or holds up the host (which wants the sender
+//!   deactivated or ended).
 //! - `Spill` goes to the host by way of the reply ring. As long as one of the shard's messages to that receiver is there ([`Relays`]), all
 //!   further ones follow it: none overtakes.
 
@@ -190,12 +190,16 @@ impl Wire<'_> {
             return false;
         }
         let start = Instant::now();
-        let mut looks = 0;
+        let mut looks = 0u32;
         while start.elapsed() < at_most && is_wanted() && !target.is_gone() {
             if mailbox.try_push(header, payload) {
                 return true;
             }
             looks += 1;
+            if looks.is_multiple_of(WAIT_LOOKS) {
+                // The receiver may be waiting for this thread.
+                target.pool.stand_in();
+            }
             if looks < WAIT_LOOKS { thread::yield_now() } else { thread::sleep(WAIT_PAUSE) }
         }
         false

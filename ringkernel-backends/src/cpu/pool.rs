@@ -8,7 +8,7 @@
 //!
 //! **A handler that does not return** keeps its thread. A watcher notices that jobs wait while no worker has taken one for a
 //! tick, gives up on one worker and starts another in its place; the one given up on ends if its handler ever returns. The
-//! watcher sleeps while the pool is idle.
+//! watcher sleeps while the pool is idle. A handler that is known to wait does not wait for the watcher ([`Shared::stand_in`]).
 
 use super::shard::{Job, Next};
 use std::collections::VecDeque;
@@ -264,6 +264,15 @@ impl Shared {
             if stuck && !state.closing {
                 state = self.replace_one(state);
             }
+        }
+    }
+
+    /// A worker waits, for what a job that is ready may have to do first: unless another is free for that, one is started, as for a handler
+    /// that does not return. There are as many as before once one has done its job.
+    pub(super) fn stand_in(self: &Arc<Self>) {
+        let state = self.lock();
+        if !state.ready.is_empty() && state.parked == 0 && state.spinning == 0 && !state.closing {
+            drop(self.replace_one(state));
         }
     }
 

@@ -45,7 +45,7 @@ fn routes_may_change_while_messages_flow() {
 fn a_send_that_begins_after_the_route_was_cut_is_gone() {
     let device = CpuDevice::new(2);
     let mut a = node(&device, 0, Plan::default());
-    let b = node(&device, 1, Plan::default());
+    let b = node(&device, 1, Plan { mailbox: 512, ..Plan::default() });
     for round in 0..500 {
         connect(&a, &b);
         assert_eq!(order(&mut a, SEND, 0, 1, round), (OK, 1));

@@ -16,6 +16,8 @@
 //! - A [`Reg`] is assigned once, by one `Let`, before every use on every path, and read only in the block of its `Let` or
 //!   blocks nested in it (so it can be a WGSL `let`).
 //! - A [`Var`] is a mutable scalar: `Stmt::Set` writes it, `Expr::Read` reads it. Every path writes it before it reads it.
+//! - What reaches beyond the handler is a [`Stmt::Effect`], which happens exactly where it stands, as often as control gets there, in the order of
+//!   the statements. Its result is a register.
 //! - Memory is four [`Root`]s of bytes: the instance's state, the message, the reply, and local aggregates. A [`Place`] names a
 //!   scalar in one. Layout is C's (see [`crate::layout`]); the scalars at a place have one type through the whole body, and no two
 //!   of different types overlap.
@@ -35,6 +37,9 @@
 //! become that). [`Stmt::Finish`] ends the handler: the reply has been stored in [`Root::Reply`]. Every path ends in a
 //! `Finish` or a fault. Statements after a `Break`, `Continue`, `Finish` or `Fault` in the same list do not occur.
 
+mod effect;
+
+pub use effect::*;
 use ringkernel_backends::abi::FaultKind;
 
 /// A scalar type.
@@ -308,6 +313,12 @@ pub enum Expr {
     Math(MathFn, Vec<Operand>),
     /// `ctx.instance()` → `U32`.
     Instance,
+    /// Whether a kernel sent the message → `Bool`.
+    HasSender,
+    /// The instance that sent the message → `U32`; any number where no kernel did.
+    SenderInstance,
+    /// When the message was sent, by its sender's clock → `U64`.
+    SentAt,
 }
 
 /// What happens.
@@ -319,6 +330,8 @@ pub enum Stmt {
     Set(Var, Operand),
     /// Writes a scalar to memory (never to [`Root::Message`]).
     Store(Place, Operand),
+    /// Does something beyond the handler, and puts what came of it into a fresh register.
+    Effect(Reg, Effect),
     /// Two-way branch.
     If {
         /// A `Bool`.
@@ -480,6 +493,8 @@ pub struct Kernel {
     pub handlers: Vec<Handler>,
     /// Where faults come from.
     pub sites: Vec<Site>,
+    /// Whom they talk to.
+    pub mesh: Mesh,
 }
 
 impl Body {

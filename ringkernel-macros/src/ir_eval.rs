@@ -73,7 +73,12 @@ pub fn eval(expr: &Expr, ty: Scalar) -> Option<Const> {
             let operands: Option<Vec<_>> = operands.iter().map(|o| known(*o)).collect();
             Some(math(*function, &operands?))
         }
-        Expr::Read(_) | Expr::Load(_) | Expr::Instance => None,
+        Expr::Read(_)
+        | Expr::Load(_)
+        | Expr::Instance
+        | Expr::HasSender
+        | Expr::SenderInstance
+        | Expr::SentAt => None,
     }
 }
 

@@ -14,6 +14,54 @@ pub(crate) enum End {
     Exhausted,
 }
 
+/// Something a handler did beyond its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// It sent a message.
+    Sent {
+        /// "send", "forward", "reply", "output", "publish", "publish retained".
+        how: &'static str,
+        /// Number of the route or topic, as text.
+        whom: String,
+        instance: u32,
+        tag: u32,
+        payload: Vec<u8>,
+    },
+    /// It asked for a message.
+    Asked { whom: String, tag: u32 },
+    /// It read or moved the clock.
+    Clock { what: &'static str, seen: u64 },
+}
+
+/// What is around a handler: it keeps account of what the handler did, and answers by a fixed script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct World {
+    pub(crate) deeds: Vec<Deed>,
+}
+
+impl World {
+    pub(crate) const SENDER: Option<u32> = Some(17);
+    pub(crate) const SENT_AT: u64 = 5 << 12 | 3;
+
+    /// The number of a `Sent`.
+    pub(crate) fn sent(&mut self, deed: Deed) -> u32 {
+        self.deeds.push(deed);
+        [0, 1, 0, 2, 3, 0, 4][self.deeds.len() % 7]
+    }
+
+    /// A message of so many bytes, any of which may be a `bool`; every third time there is none.
+    pub(crate) fn received(&mut self, deed: Deed, bytes: usize) -> Option<Vec<u8>> {
+        self.deeds.push(deed);
+        let n = self.deeds.len();
+        (!n.is_multiple_of(3)).then(|| (0..bytes).map(|i| ((n + i) % 2) as u8).collect())
+    }
+
+    pub(crate) fn clock(&mut self, what: &'static str, seen: u64) -> u64 {
+        self.deeds.push(Deed::Clock { what, seen });
+        seen.wrapping_add(self.deeds.len() as u64 * 4099)
+    }
+}
+
 enum Flow {
     Next,
     Break(Label),
@@ -33,6 +81,7 @@ pub(crate) struct Machine<'a> {
     regs: Vec<Option<Const>>,
     vars: Vec<Option<Const>>,
     fuel: u32,
+    pub(crate) world: World,
 }
 
 impl<'a> Machine<'a> {
@@ -48,6 +97,7 @@ impl<'a> Machine<'a> {
             regs: vec![None; body.regs.len()],
             vars: vec![None; body.vars.len()],
             fuel: 20_000,
+            world: World::default(),
         }
     }
 
@@ -115,6 +165,9 @@ impl<'a> Machine<'a> {
                 self.vars[var.0 as usize].unwrap_or_else(|| panic!("{var:?} is read before it is written"))
             }
             Expr::Instance => Const::u32(self.instance),
+            Expr::HasSender => Const::bool(World::SENDER.is_some()),
+            Expr::SenderInstance => Const::u32(World::SENDER.unwrap_or(0xdead)),
+            Expr::SentAt => Const { ty: Scalar::U64, bits: World::SENT_AT },
             Expr::Load(place) => self.load(place, ty),
             expr => {
                 let mut expr = expr.clone();
@@ -122,6 +175,47 @@ impl<'a> Machine<'a> {
                     *operand = Operand::Const(self.value(*operand));
                 });
                 ir_eval::eval(&expr, ty).unwrap_or_else(|| panic!("a precondition does not hold: {expr:?}"))
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: &Effect) -> Const {
+        match effect {
+            Effect::Send(channel, Payload { tag, local, words }) => {
+                let bytes = &self.locals[local.0 as usize][..*words as usize * 4];
+                let payload =
+                    bytes.iter().map(|byte| byte.expect("every byte that is sent has been written"));
+                let payload = payload.collect();
+                let (how, whom, instance) = match channel {
+                    Channel::Send { route, instance } => ("send", Some(route.0), Some(*instance)),
+                    Channel::Forward { route, instance } => ("forward", Some(route.0), Some(*instance)),
+                    Channel::Reply => ("reply", None, None),
+                    Channel::Output => ("output", None, None),
+                    Channel::Publish { topic, retain: false } => ("publish", Some(topic.0), None),
+                    Channel::Publish { topic, retain: true } => ("publish retained", Some(topic.0), None),
+                };
+                let whom = whom.map_or_else(String::new, |whom| whom.to_string());
+                let instance = instance.map_or(0, |instance| self.value(instance).bits as u32);
+                Const::u32(self.world.sent(Deed::Sent { how, whom, instance, tag: *tag, payload }))
+            }
+            Effect::Receive(route, Payload { tag, local, words }) => {
+                let deed = Deed::Asked { whom: route.0.to_string(), tag: *tag };
+                let found = self.world.received(deed, *words as usize * 4);
+                let there = found.is_some();
+                // Without one the bytes are anybody's guess.
+                let found = found.unwrap_or_else(|| vec![0; *words as usize * 4]);
+                for (byte, new) in self.locals[local.0 as usize].iter_mut().zip(found) {
+                    *byte = Some(new);
+                }
+                Const::u32(there.into())
+            }
+            Effect::Clock(clock) => {
+                let (what, seen) = match clock {
+                    Clock::Now => ("now", 0),
+                    Clock::Tick => ("tick", 0),
+                    Clock::Update(seen) => ("update", self.value(*seen).bits),
+                };
+                Const { ty: Scalar::U64, bits: self.world.clock(what, seen) }
             }
         }
     }
@@ -144,6 +238,10 @@ impl<'a> Machine<'a> {
             Stmt::Let(reg, expr) => {
                 let value = self.compute(*reg, expr);
                 assert_eq!(value.ty, self.body.regs[reg.0 as usize].ty, "{reg:?} = {expr:?}");
+                self.regs[reg.0 as usize] = Some(value);
+            }
+            Stmt::Effect(reg, effect) => {
+                let value = self.effect(effect);
                 self.regs[reg.0 as usize] = Some(value);
             }
             Stmt::Set(var, operand) => {

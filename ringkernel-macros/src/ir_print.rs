@@ -1,6 +1,8 @@
 //! The IR as text, for tests and for people who debug the compiler.
 
-use crate::ir::{Body, Const, Expr, Operand, Place, Reg, Root, Scalar, Stmt};
+use crate::ir::{
+    Body, Channel, Clock, Const, Effect, Expr, Operand, Payload, Place, Reg, Root, Scalar, Stmt,
+};
 use std::fmt::Write;
 
 /// A body's statements, one a line.
@@ -66,6 +68,34 @@ fn expr(body: &Body, expr: &Expr) -> String {
             format!("{} {}", lower(f), operands.iter().map(of).collect::<Vec<_>>().join(", "))
         }
         Expr::Instance => "instance".into(),
+        Expr::HasSender => "has_sender".into(),
+        Expr::SenderInstance => "sender_instance".into(),
+        Expr::SentAt => "sent_at".into(),
+    }
+}
+
+fn effect(body: &Body, effect: &Effect) -> String {
+    let of = |o: &Operand| operand(body, *o);
+    let payload = |Payload { tag, local, words }: &Payload| {
+        format!("0x{tag:x} ${} * {words}", body.locals[local.0 as usize].name)
+    };
+    match effect {
+        Effect::Send(channel, parcel) => {
+            let how = match channel {
+                Channel::Send { route, instance } => format!("send {} {}", route.0, of(instance)),
+                Channel::Forward { route, instance } => format!("forward {} {}", route.0, of(instance)),
+                Channel::Reply => "reply".into(),
+                Channel::Output => "output".into(),
+                Channel::Publish { topic, retain } => {
+                    format!("publish {}{}", topic.0, if *retain { " retained" } else { "" })
+                }
+            };
+            format!("{how}, {}", payload(parcel))
+        }
+        Effect::Receive(route, parcel) => format!("receive {}, {}", route.0, payload(parcel)),
+        Effect::Clock(Clock::Now) => "now".into(),
+        Effect::Clock(Clock::Tick) => "tick".into(),
+        Effect::Clock(Clock::Update(seen)) => format!("update_clock {}", of(seen)),
     }
 }
 
@@ -78,6 +108,14 @@ fn list(body: &Body, code: &[Stmt], depth: usize, text: &mut String) {
         match statement {
             Stmt::Let(r, e) => {
                 line(format!("{}: {} = {}", reg(body, *r), body.regs[r.0 as usize].ty.name(), expr(body, e)));
+            }
+            Stmt::Effect(r, e) => {
+                line(format!(
+                    "{}: {} = {}",
+                    reg(body, *r),
+                    body.regs[r.0 as usize].ty.name(),
+                    effect(body, e)
+                ));
             }
             Stmt::Set(var, value) => {
                 line(format!("{} := {}", body.vars[var.0 as usize].name, operand(body, *value)))

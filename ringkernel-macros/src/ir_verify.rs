@@ -119,10 +119,30 @@ impl Checker<'_> {
                 }
                 pairs
             }
-            Expr::Instance => vec![(Scalar::U32, ty)],
+            Expr::Instance | Expr::SenderInstance => vec![(Scalar::U32, ty)],
+            Expr::HasSender => vec![(Scalar::Bool, ty)],
+            Expr::SentAt => vec![(Scalar::U64, ty)],
         };
         for (expected, found) in pairs {
             self.expect(&format!("{expr:?}"), expected, found);
+        }
+    }
+
+    fn effect(&mut self, reg: Reg, effect: &Effect) {
+        let ty = self.body.regs[reg.0 as usize].ty;
+        let result = if let Effect::Clock(_) = effect { Scalar::U64 } else { Scalar::U32 };
+        self.expect(&format!("{effect:?}"), result, ty);
+        let mut copy = Stmt::Effect(reg, *effect);
+        let mut operands = Vec::new();
+        ir_visit::own_operands_mut(&mut copy, &mut |operand| operands.push(*operand));
+        for operand in operands {
+            self.expect(&format!("an operand of {effect:?}"), result, self.body.type_of(operand));
+        }
+        if let Some(payload) = effect.payload() {
+            match self.body.locals.get(payload.local.0 as usize) {
+                Some(info) if payload.words * 4 <= info.size && info.align >= 4 => {}
+                _ => self.wrong(format!("{effect:?} is larger than its local, or not aligned")),
+            }
         }
     }
 
@@ -140,7 +160,7 @@ impl Checker<'_> {
             ir_visit::own_operands_mut(&mut copy, &mut |operand| operands.push(*operand));
             operands.into_iter().for_each(|operand| self.use_of(operand, visible));
             live = self.stmt(stmt, visible);
-            if let Stmt::Let(reg, _) = stmt {
+            if let Stmt::Let(reg, _) | Stmt::Effect(reg, _) = stmt {
                 if std::mem::replace(&mut self.defined[reg.0 as usize], true) {
                     self.wrong(format!("{reg:?} is assigned twice"));
                 }
@@ -168,6 +188,7 @@ impl Checker<'_> {
     fn stmt(&mut self, stmt: &Stmt, visible: &mut HashSet<Reg>) -> bool {
         match stmt {
             Stmt::Let(reg, expr) => self.expr(*reg, expr),
+            Stmt::Effect(reg, effect) => self.effect(*reg, effect),
             Stmt::Set(var, operand) => {
                 let (ty, found) = (self.body.vars[var.0 as usize].ty, self.body.type_of(*operand));
                 self.expect("a variable's value", ty, found);

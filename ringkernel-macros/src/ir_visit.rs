@@ -1,6 +1,7 @@
 //! Walks over the statements and operands of a body, for the passes and the emitters.
 
-use crate::ir::{Expr, Operand, Place, Stmt};
+use crate::ir::{Channel, Clock, Effect, Expr, Local, Operand, Place, Stmt};
+use std::collections::HashSet;
 
 /// Calls `f` on every statement, outer ones first, in order.
 pub(crate) fn statements<'a>(code: &'a [Stmt], f: &mut dyn FnMut(&'a Stmt)) {
@@ -40,7 +41,7 @@ fn place_mut(place: &mut Place, f: &mut dyn FnMut(&mut Operand)) {
 /// Calls `f` on every operand of an expression.
 pub(crate) fn expr_operands_mut(expr: &mut Expr, f: &mut dyn FnMut(&mut Operand)) {
     match expr {
-        Expr::Read(_) | Expr::Instance => {}
+        Expr::Read(_) | Expr::Instance | Expr::HasSender | Expr::SenderInstance | Expr::SentAt => {}
         Expr::Load(place) => place_mut(place, f),
         Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
         Expr::Binary(_, a, b) | Expr::Compare(_, a, b) | Expr::Overflows(_, a, b) | Expr::MulHigh(a, b) => {
@@ -56,6 +57,28 @@ pub(crate) fn expr_operands_mut(expr: &mut Expr, f: &mut dyn FnMut(&mut Operand)
     }
 }
 
+/// The operand of an effect.
+fn effect_operand_mut(effect: &mut Effect) -> Option<&mut Operand> {
+    match effect {
+        Effect::Send(Channel::Send { instance, .. } | Channel::Forward { instance, .. }, _) => Some(instance),
+        Effect::Clock(Clock::Update(seen)) => Some(seen),
+        Effect::Send(Channel::Reply | Channel::Output | Channel::Publish { .. }, _)
+        | Effect::Receive(..)
+        | Effect::Clock(Clock::Now | Clock::Tick) => None,
+    }
+}
+
+/// The locals that messages leave from or arrive in: these need addresses.
+pub(crate) fn payloads(code: &[Stmt]) -> HashSet<Local> {
+    let mut locals = HashSet::new();
+    statements(code, &mut |statement| {
+        if let Stmt::Effect(_, effect) = statement {
+            locals.extend(effect.payload().map(|payload| payload.local));
+        }
+    });
+    locals
+}
+
 /// Calls `f` on the operands of one statement, not on those of statements inside it.
 pub(crate) fn own_operands_mut(statement: &mut Stmt, f: &mut dyn FnMut(&mut Operand)) {
     match statement {
@@ -64,6 +87,11 @@ pub(crate) fn own_operands_mut(statement: &mut Stmt, f: &mut dyn FnMut(&mut Oper
         Stmt::Store(place, operand) => {
             place_mut(place, f);
             f(operand);
+        }
+        Stmt::Effect(_, effect) => {
+            if let Some(operand) = effect_operand_mut(effect) {
+                f(operand);
+            }
         }
         Stmt::If { condition, .. } => f(condition),
         Stmt::Check { failed, .. } => f(failed),
@@ -83,7 +111,7 @@ pub(crate) fn operands(code: &[Stmt], f: &mut dyn FnMut(&Operand)) {
         |place: &Place, f: &mut dyn FnMut(&Operand)| place.index.iter().for_each(|(operand, _)| f(operand));
     statements(code, &mut |statement| match statement {
         Stmt::Let(_, expr) => match expr {
-            Expr::Read(_) | Expr::Instance => {}
+            Expr::Read(_) | Expr::Instance | Expr::HasSender | Expr::SenderInstance | Expr::SentAt => {}
             Expr::Load(from) => place(from, f),
             Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
             Expr::Binary(_, a, b)
@@ -100,6 +128,11 @@ pub(crate) fn operands(code: &[Stmt], f: &mut dyn FnMut(&Operand)) {
         Stmt::Store(to, operand) => {
             place(to, f);
             f(operand);
+        }
+        Stmt::Effect(_, effect) => {
+            if let Some(operand) = effect_operand_mut(&mut effect.clone()) {
+                f(operand);
+            }
         }
         Stmt::If { condition, .. } => f(condition),
         Stmt::Check { failed, .. } => f(failed),

@@ -1,8 +1,9 @@
 //! The ordinary half of what the macros expand to: code that a macro need not write out each time.
 
-use crate::{ActorRef, DeviceType, Handles, RingKernelError, RingMessage};
+use crate::{Actor, ActorRef, DeviceType, Handles, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{FaultKind, tag};
 use ringkernel_backends::kernel::{MessageInfo, Needs, Site};
+use ringkernel_backends::mesh::Mesh;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -186,6 +187,8 @@ pub struct DeviceCode {
     pub native_only: Option<&'static str>,
     /// The places a fault can come from.
     pub sites: &'static [Site],
+    /// Whom the handlers talk to.
+    pub mesh: Mesh,
 }
 
 /// Stands in for the constants of an actor whose compilation did not come to its end, which rustc has been told: so the descriptor that
@@ -198,10 +201,44 @@ pub trait NotCompiled {
         wgsl_needs: Needs { int64: false, float64: false },
         native_only: None,
         sites: &[],
+        mesh: Mesh::NONE,
     };
 }
 
 impl<T> NotCompiled for T {}
+
+/// Stands in for the id of a type that is no actor and that a handler sends to: rustc says so at the call. The `ID` of an actor, inherent,
+/// goes before this.
+pub trait NoActor {
+    /// No id.
+    const ID: &'static str = "";
+}
+
+impl<T> NoActor for T {}
+
+/// A message with this tag that a handler forwards to the actor `A`, where the handler answers with the type of tag `REPLY`.
+pub struct Forwarding<A, const TAG: u32, const REPLY: u32>(PhantomData<fn(A)>);
+
+impl<A: Actor, const TAG: u32, const REPLY: u32> Forwarding<A, TAG, REPLY> {
+    /// Whether the receiver answers with that type too, if it takes the message at all.
+    pub const ANSWERS_ALIKE: bool = {
+        let handlers = A::DESCRIPTOR.handlers;
+        let (mut alike, mut i) = (true, 0);
+        while i < handlers.len() {
+            alike = alike && (handlers[i].message.tag != TAG || handlers[i].reply.tag == REPLY);
+            i += 1;
+        }
+        alike
+    };
+}
+
+/// Stands in for what [`Forwarding`] lacks where `A` is no actor, which rustc says at the call.
+pub trait NoForwarding {
+    /// Nobody answers at all.
+    const ANSWERS_ALIKE: bool = true;
+}
+
+impl<A, const TAG: u32, const REPLY: u32> NoForwarding for Forwarding<A, TAG, REPLY> {}
 
 /// The struct half of an actor.
 #[diagnostic::on_unimplemented(

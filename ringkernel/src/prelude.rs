@@ -1,7 +1,7 @@
 //! What a program with actors needs, in one `use ringkernel::prelude::*`.
 
 pub use crate::{
-    Backend, BridgePolicy, DeviceType, FaultKind, HandlerFault, IdlePolicy, KernelHandle, KernelState,
-    LaunchOptions, Mode, RingContext, RingKernel, RingKernelError, RingMessage, StateImage, TerminateOptions,
-    TrySendError, device_const, device_fn, handler, ring_kernel,
+    Backend, BridgePolicy, DeviceType, FaultKind, HandlerFault, HlcTimestamp, IdlePolicy, KernelHandle,
+    KernelState, LaunchOptions, Mode, RingContext, RingKernel, RingKernelError, RingMessage, Sent,
+    StateImage, TerminateOptions, TrySendError, device_const, device_fn, handler, ring_kernel,
 };

@@ -2,14 +2,15 @@
 
 pub use crate::actor::{Actor, ActorRef, Handles};
 pub use crate::expansion::{
-    ActorState, Definition, DeviceCode, Exchange, FieldLayout, NoExchange, NotCompiled, assert_actor_state,
+    ActorState, Definition, DeviceCode, Exchange, FieldLayout, Forwarding, NoActor, NoExchange, NoForwarding,
+    NotCompiled, assert_actor_state,
 };
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;
 pub use crate::runtime::launch;
 pub use crate::{
-    ControlBlock, DecodeError, DeviceType, LaunchOptions, RingContext, RingKernel, RingKernelError,
-    RingMessage,
+    ControlBlock, DecodeError, DeviceType, HlcTimestamp, LaunchOptions, RingContext, RingKernel,
+    RingKernelError, RingMessage,
 };
 pub use inventory;
 pub use ringkernel_backends::abi::FaultKind;

@@ -380,3 +380,108 @@ pub mod panics {
         }
     }
 }
+
+/// Everything a handler does through its context.
+pub mod talker {
+    use super::*;
+
+    #[derive(RingMessage, Clone, Copy, Debug)]
+    pub struct Order {
+        pub id: u64,
+        pub urgent: bool,
+        pub cents: i32,
+        pub at: HlcTimestamp,
+    }
+
+    #[derive(RingMessage, Clone, Copy, Debug)]
+    pub struct Tally {
+        pub orders: u32,
+    }
+
+    #[ring_kernel(id = "ledger")]
+    #[derive(Default)]
+    pub struct Ledger {
+        orders: u32,
+    }
+
+    #[ring_kernel]
+    impl Ledger {
+        #[handler]
+        fn order(&mut self, _ctx: &mut RingContext, _order: Order) -> Tally {
+            self.orders += 1;
+            Tally { orders: self.orders }
+        }
+    }
+
+    #[ring_kernel(id = "talker")]
+    #[derive(Default)]
+    pub struct Talker {
+        refused: u32,
+        last: HlcTimestamp,
+    }
+
+    #[device_fn]
+    fn neighbour(ctx: &RingContext) -> u32 {
+        ctx.instance() ^ 1
+    }
+
+    #[ring_kernel]
+    impl Talker {
+        #[handler]
+        fn order(&mut self, ctx: &mut RingContext, mut order: Order) -> Tally {
+            order.at = ctx.tick();
+            if ctx.forward::<Ledger>(neighbour(ctx), order).is_ok() {
+                return Tally { orders: 0 };
+            }
+            self.refused += 1;
+            match ctx.send_to_kernel("spare", order) {
+                Sent::Ok => {}
+                Sent::Full => self.refused += 1,
+                _ => self.refused += 2,
+            }
+            Tally { orders: self.refused }
+        }
+
+        #[handler]
+        fn relay(&mut self, ctx: &mut RingContext, n: u32) -> u64 {
+            let _ = ctx.send::<Self>(n, n + 1);
+            let first = ctx.send::<Ledger>(n, Order { id: 7, urgent: true, cents: -1, at: ctx.sent_at() });
+            if first != Sent::Ok && ctx.send_to_instance("ledger", n, true).is_full() {
+                self.refused += 1;
+            }
+            if ctx.has_sender() {
+                let _ = ctx.reply(ctx.sender_instance());
+            }
+            let seen = HlcTimestamp::from_u64(u64::from(n));
+            if ctx.update_clock(seen) > self.last {
+                self.last = ctx.now();
+            }
+            let _ = ctx.enqueue_output(());
+            let _ = ctx.publish("talk/orders", Tally { orders: n });
+            if ctx.publish_retained("talk/last", self.last).is_gone() {
+                self.refused += 1;
+            }
+            self.last.micros() + self.last.counter()
+        }
+
+        #[handler]
+        fn collect(&mut self, ctx: &mut RingContext, most: u8) -> Tally {
+            let mut orders = 0;
+            while let Some(order) = ctx.try_receive_from_kernel::<Order>("spare") {
+                if order.urgent {
+                    self.last = order.at;
+                }
+                orders += 1;
+                if orders == u32::from(most) {
+                    break;
+                }
+            }
+            let more = match ctx.try_receive_from_kernel::<u32>("counter") {
+                Some(0) => 1,
+                Some(n) => n,
+                None => 0,
+            };
+            Tally { orders: orders + more }
+        }
+    }
+}

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         (arrays::Arrays::ID, arrays::Arrays::PTX, arrays::Arrays::WGSL),
         (nested::Nested::ID, nested::Nested::PTX, nested::Nested::WGSL),
         (functions::Functions::ID, functions::Functions::PTX, functions::Functions::WGSL),
+        (talker::Talker::ID, talker::Talker::PTX, talker::Talker::WGSL),
         (panics::Panics::ID, panics::Panics::PTX, panics::Panics::WGSL),
     ];
     let mut tests = Collection::default();

@@ -174,6 +174,8 @@ pub fn assemble(ptxas: &std::path::Path, name: &str, ptx: &str, arch: &str) -> R
     std::fs::write(&file, ptx).map_err(|error| format!("{}: {error}", file.display()))?;
     let output = Command::new(ptxas)
         .args(["-arch", arch, "-o", "/dev/null"])
+        // Handlers alone call functions that only the resident loop brings along.
+        .args((!ptx.contains(".entry")).then_some("-c"))
         .arg(&file)
         .output()
         .map_err(|error| format!("{}: {error}", ptxas.display()))?;
@@ -193,6 +195,12 @@ pub fn assemble(ptxas: &std::path::Path, name: &str, ptx: &str, arch: &str) -> R
 /// Parses and validates WGSL with naga.
 #[cfg(feature = "wgpu")]
 pub fn validate_wgsl(wgsl: &str) -> Result<(), Stop> {
+    let mut text = wgsl.to_owned();
+    // Handlers alone call functions that only the runtime brings along.
+    if text.contains("rk_out") && !text.contains("fn rk_send(") {
+        text.push_str(include_str!("../../ringkernel-macros/src/emit/stubs.wgsl"));
+    }
+    let wgsl = text.as_str();
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
     let capabilities = naga::valid::Capabilities::SHADER_INT64 | naga::valid::Capabilities::FLOAT64;
     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)

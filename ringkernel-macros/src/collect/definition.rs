@@ -2,6 +2,7 @@
 
 use super::paths::path_key;
 use crate::diag::Diagnostic;
+use crate::front::HLC;
 use crate::ir::Scalar;
 use crate::program::{ConstDef, DefId, TypeDef, Uses};
 use std::collections::HashMap;
@@ -15,6 +16,18 @@ fn as_scalar(ty: &Type) -> Option<Scalar> {
         Type::Group(group) => as_scalar(&group.elem),
         Type::Paren(paren) => as_scalar(&paren.elem),
         _ => None,
+    }
+}
+
+/// Whether a type is `HlcTimestamp`, by whatever path: a scalar too.
+pub fn is_timestamp(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) if path.qself.is_none() => {
+            path.path.segments.last().is_some_and(|last| last.ident == HLC)
+        }
+        Type::Group(group) => is_timestamp(&group.elem),
+        Type::Paren(paren) => is_timestamp(&paren.elem),
+        _ => false,
     }
 }
 
@@ -65,6 +78,10 @@ impl<'a> Types<'a> {
         }
         if let Some(s) = as_scalar(ty) {
             text.push_str(s.name());
+            return Ok(());
+        }
+        if is_timestamp(ty) {
+            text.push_str(HLC);
             return Ok(());
         }
         match ty {

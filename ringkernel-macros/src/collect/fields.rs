@@ -1,7 +1,9 @@
 //! A struct whose values cross the bus: what the derives read, and every reason to refuse.
 
+use crate::collect::definition::is_timestamp;
 use crate::collect::paths::path_key;
 use crate::diag::Diagnostic;
+use crate::front::HLC;
 use crate::ir::Scalar;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
@@ -220,6 +222,10 @@ pub fn with_true_primitives(ty: &Type) -> TokenStream {
         Type::Path(path) => match path.path.get_ident() {
             Some(ident) if Scalar::from_name(&ident.to_string()).is_some() => {
                 quote_spanned! { ident.span() => ::core::primitive::#ident }
+            }
+            _ if is_timestamp(ty) => {
+                let name = Ident::new(HLC, ty.span());
+                quote_spanned! { ty.span() => ::ringkernel::__private::#name }
             }
             _ => ty.to_token_stream(),
         },

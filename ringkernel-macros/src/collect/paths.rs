@@ -152,6 +152,7 @@ fn is_language(path: &Path) -> bool {
         || ["std", "core", "alloc", "Self"].contains(&first.as_str())
         || (path.segments.len() == 1 && PRELUDE.contains(&first.as_str()))
         || last == "RingContext"
+        || last == crate::front::HLC
 }
 
 impl<'ast> Visit<'ast> for Paths {
@@ -184,6 +185,20 @@ impl<'ast> Visit<'ast> for Paths {
                 }
             }
             func => self.visit_expr(func),
+        }
+        for arg in &call.args {
+            self.visit_expr(arg);
+        }
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.visit_expr(&call.receiver);
+        // Whom a handler sends to is an actor: only its id is asked for, by its name.
+        if call.method != "send"
+            && call.method != "forward"
+            && let Some(turbofish) = &call.turbofish
+        {
+            self.visit_angle_bracketed_generic_arguments(turbofish);
         }
         for arg in &call.args {
             self.visit_expr(arg);

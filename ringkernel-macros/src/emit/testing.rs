@@ -119,6 +119,7 @@ pub(crate) fn kernel(bodies: Vec<(&str, Body)>) -> Kernel {
         state: layout,
         handlers: bodies.into_iter().enumerate().map(handler).collect(),
         sites: vec![Site { file: "src/main.rs".into(), line: 7, column: 9, message: String::new() }],
+        mesh: Mesh::default(),
     }
 }
 
@@ -409,18 +410,30 @@ pub(crate) fn assemble(ptxas: &Path, name: &str, text: &str) {
     }
 }
 
+/// The functions of the runtime that the text calls, with nothing behind them.
+fn stubs(wgsl: &super::wgsl::Wgsl) -> &'static str {
+    let all = include_str!("stubs.wgsl");
+    let (narrow, _) = all.split_once("// With 64-bit integers:").expect("the file is in two parts");
+    match (wgsl.text.contains("rk_out"), wgsl.int64) {
+        (false, _) => "",
+        (true, false) => narrow,
+        (true, true) => all,
+    }
+}
+
 /// Validates WGSL with no more capabilities than it says it needs.
 pub(crate) fn validate(wgsl: &super::wgsl::Wgsl) {
     use naga::valid::{Capabilities, ValidationFlags, Validator};
-    let module = match naga::front::wgsl::parse_str(&wgsl.text) {
+    let text = format!("{}{}", wgsl.text, stubs(wgsl));
+    let module = match naga::front::wgsl::parse_str(&text) {
         Ok(module) => module,
-        Err(error) => panic!("{}\n{}", error.emit_to_string(&wgsl.text), wgsl.text),
+        Err(error) => panic!("{}\n{text}", error.emit_to_string(&text)),
     };
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SHADER_INT64, wgsl.int64);
     capabilities.set(Capabilities::FLOAT64, wgsl.float64);
     if let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(&module) {
-        panic!("{}\n{}", error.emit_to_string(&wgsl.text), wgsl.text);
+        panic!("{}\n{text}", error.emit_to_string(&text));
     }
 }
 

@@ -118,7 +118,7 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
                 native_only: <#path>::__DEVICE_CODE.native_only,
                 native: ::ringkernel::__private::native_shard::<#path>,
                 default_state: ::ringkernel::__private::DefaultProbe::<#path>::DEFAULT_STATE,
-                mesh: ::ringkernel::__private::Mesh::NONE,
+                mesh: <#path>::__DEVICE_CODE.mesh,
             };
 
             ::ringkernel::__private::inventory::submit! {

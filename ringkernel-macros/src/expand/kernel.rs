@@ -9,7 +9,7 @@ use crate::collect::program::Definitions;
 use crate::diag::Diagnostic;
 use crate::emit;
 use crate::front;
-use crate::ir::{Kernel, Site, SiteId, Stmt};
+use crate::ir::{Kernel, Mesh, Parcel, Route, Site, SiteId, Stmt};
 use crate::ir_visit;
 use crate::passes;
 use crate::program::{Program, TypeRole};
@@ -49,6 +49,7 @@ pub fn build(collected: Collected<KernelState>) -> TokenStream {
         Ok(code) => {
             let mut tokens = constants(&actor.path, &code);
             tokens.extend(agreement(&actor, &code.checked.kernel));
+            tokens.extend(forwards(&actor, &code.checked.kernel.mesh));
             tokens
         }
         Err(errors) => failed(&actor.path, &errors),
@@ -184,6 +185,7 @@ fn constants(path: &Path, code: &Code) -> TokenStream {
     let ptx = by_profile(text_literal(&checked.ptx), text_literal(&wrapping.ptx));
     let wgsl = by_profile(text_literal(&checked.wgsl.text), text_literal(&wrapping.wgsl.text));
     let sites = by_profile(site_table(&checked.sites), site_table(&wrapping.sites));
+    let mesh = by_profile(mesh_tokens(&checked.kernel.mesh), mesh_tokens(&wrapping.kernel.mesh));
     let needs = by_profile(wgsl_needs(&checked.wgsl), wgsl_needs(&wrapping.wgsl));
     quote! {
         #[allow(dead_code, unreachable_pub)]
@@ -199,6 +201,7 @@ fn constants(path: &Path, code: &Code) -> TokenStream {
                 wgsl_needs: #needs,
                 native_only: ::core::option::Option::None,
                 sites: #sites,
+                mesh: #mesh,
             };
         }
     }
@@ -234,6 +237,57 @@ fn site_table(sites: &[Site]) -> TokenStream {
 fn wgsl_needs(wgsl: &emit::wgsl::Wgsl) -> TokenStream {
     let (int64, float64) = (wgsl.int64, wgsl.float64);
     quote! { ::ringkernel::__private::Needs { int64: #int64, float64: #float64 } }
+}
+
+/// Whom the handlers talk to. A kernel's id comes from its type, where that is how the handler names it.
+fn mesh_tokens(mesh: &Mesh) -> TokenStream {
+    let routes = mesh.routes.iter().map(|Route { name, path }| match path {
+        Some(path) => quote! { ::ringkernel::__private::RouteInfo { id: <#path>::ID } },
+        None => quote! { ::ringkernel::__private::RouteInfo { id: #name } },
+    });
+    let topics = mesh.topics.iter().map(|name| quote! { ::ringkernel::__private::TopicInfo { name: #name } });
+    let parcels = |parcels: &[Parcel]| {
+        let parcels = parcels.iter().map(|Parcel { name, tag, size }| {
+            let (tag, size) = (Literal::u32_unsuffixed(*tag), Literal::u32_unsuffixed(*size));
+            quote! { ::ringkernel::__private::MessageInfo { name: #name, tag: #tag, size: #size } }
+        });
+        quote! { &[#(#parcels),*] }
+    };
+    let (outgoing, receives) = (parcels(&mesh.outgoing), parcels(&mesh.receives));
+    quote! {{
+        #[allow(unused_imports)]
+        use ::ringkernel::__private::NoActor as _;
+        ::ringkernel::__private::Mesh {
+            routes: &[#(#routes),*],
+            topics: &[#(#topics),*],
+            outgoing: #outgoing,
+            receives: #receives,
+        }
+    }}
+}
+
+/// A handler that forwards lets the receiver answer, so both must answer alike.
+fn forwards(actor: &valid::ActorImpl, mesh: &Mesh) -> TokenStream {
+    let checks = mesh.forwards.iter().map(|forwards| {
+        let name = forwards.path.to_string().replace(' ', "");
+        let own = forwards.path.to_string() == "Self";
+        let path = if own { actor.path.to_token_stream() } else { forwards.path.clone() };
+        let ((message, tag), (reply, reply_tag)) = (&forwards.message, &forwards.reply);
+        let text = format!(
+            "`{name}` answers `{message}` with another type than `{reply}`, which is what this handler answers: the receiver of a \
+             forwarded message answers in the handler's place"
+        );
+        quote_spanned! { at(&forwards.path) =>
+            assert!(::ringkernel::__private::Forwarding::<#path, #tag, #reply_tag>::ANSWERS_ALIKE, #text);
+        }
+    });
+    quote! {
+        const _: () = {
+            #[allow(unused_imports)]
+            use ::ringkernel::__private::NoForwarding as _;
+            #(#checks)*
+        };
+    }
 }
 
 /// The device code was made from tokens; rustc compiles types. These assertions hold them together.

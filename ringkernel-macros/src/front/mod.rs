@@ -19,6 +19,7 @@ use crate::ir::Kernel;
 use crate::program::{Program, TypeRole};
 use proc_macro2::Span;
 use typed::env::Env;
+pub(crate) use types::HLC;
 
 /// How to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ pub(crate) fn compile(program: &Program, options: Options) -> Result<Kernel, Vec
     }
     match state {
         Some(state) if mistakes.is_empty() => {
-            Ok(Kernel { actor: actor.name.to_string(), id, state, handlers, sites: sites.into_vec() })
+            let (actor, mesh) = (actor.name.to_string(), std::mem::take(&mut env.mesh));
+            Ok(Kernel { actor, id, state, handlers, sites: sites.into_vec(), mesh })
         }
         _ => Err(unique(mistakes)),
     }

@@ -4,7 +4,10 @@ use crate::ir::Scalar;
 use crate::program::DefId;
 use std::rc::Rc;
 
-/// A primitive type.
+/// The one type of the framework that is a scalar on devices.
+pub(crate) const HLC: &str = "HlcTimestamp";
+
+/// A primitive type, or one of the framework's that is a number on devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Prim {
     /// One that exists in the IR.
@@ -13,11 +16,16 @@ pub(crate) enum Prim {
     Usize,
     /// 64 bits, or 32 on a device whose indices are.
     Isize,
+    /// `HlcTimestamp`: 64 bits, compared as an unsigned integer.
+    Hlc,
+    /// `Sent`: the number of its variant in 32 bits. It does not cross to or from devices.
+    Sent,
 }
 
 impl Prim {
     pub(crate) const BOOL: Prim = Prim::Scalar(Scalar::Bool);
     pub(crate) const I32: Prim = Prim::Scalar(Scalar::I32);
+    pub(crate) const U64: Prim = Prim::Scalar(Scalar::U64);
     pub(crate) const U32: Prim = Prim::Scalar(Scalar::U32);
     pub(crate) const F64: Prim = Prim::Scalar(Scalar::F64);
 
@@ -25,6 +33,7 @@ impl Prim {
         match name {
             "usize" => Some(Self::Usize),
             "isize" => Some(Self::Isize),
+            HLC => Some(Self::Hlc),
             name => Scalar::from_name(name).map(Self::Scalar),
         }
     }
@@ -34,6 +43,8 @@ impl Prim {
             Self::Scalar(s) => s.name(),
             Self::Usize => "usize",
             Self::Isize => "isize",
+            Self::Hlc => HLC,
+            Self::Sent => "Sent",
         }
     }
 
@@ -41,13 +52,14 @@ impl Prim {
     pub(crate) fn wide(self) -> Scalar {
         match self {
             Self::Scalar(s) => s,
-            Self::Usize => Scalar::U64,
+            Self::Usize | Self::Hlc => Scalar::U64,
             Self::Isize => Scalar::I64,
+            Self::Sent => Scalar::U32,
         }
     }
 
     pub(crate) fn is_int(self) -> bool {
-        self.wide().is_int()
+        !matches!(self, Self::Hlc | Self::Sent) && self.wide().is_int()
     }
 
     pub(crate) fn is_float(self) -> bool {
@@ -61,16 +73,16 @@ impl Prim {
     /// The unsigned integer of the same width.
     pub(crate) fn unsigned(self) -> Self {
         match self {
-            Self::Scalar(s) => Self::Scalar(unsigned(s)),
             Self::Usize | Self::Isize => Self::Usize,
+            _ => Self::Scalar(unsigned(self.wide())),
         }
     }
 
     /// The signed integer of the same width.
     pub(crate) fn signed(self) -> Self {
         match self {
-            Self::Scalar(s) => Self::Scalar(signed(s)),
             Self::Usize | Self::Isize => Self::Isize,
+            _ => Self::Scalar(signed(self.wide())),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What is in memory: a load of what was just stored or loaded is not needed.
 //!
 //! Why: `self.n += 1; Reply { n: self.n }` loads the field three times as lowered, and ptxas keeps the loads apart: for all it knows, the
-//! reply's address is the field's. Here the roots are known to be apart, and no one else writes them while the handler runs.
+//! reply's address is the field's. Here the roots are known to be apart, and no one else writes them while the handler runs, unless it takes a
+//! message.
 
 use super::scoped::{Mark, Scoped};
-use crate::ir::{Operand, Place, Root, Stmt};
+use crate::ir::{Effect, Operand, Place, Root, Stmt};
 use crate::ir_visit;
 
 /// What is known of places without indices. Scalars at one place have one type, and none overlaps another.
@@ -52,12 +53,19 @@ impl Memory {
         }
     }
 
+    /// Takes note of an effect: a message that is taken overwrites its local.
+    pub(super) fn happened(&mut self, effect: &Effect) {
+        if let Effect::Receive(_, payload) = effect {
+            self.known.remove_where(|(root, _)| *root == Root::Local(payload.local));
+        }
+    }
+
     /// Forgets what this code may change.
     pub(super) fn forget(&mut self, code: &[Stmt]) {
-        ir_visit::statements(code, &mut |statement| {
-            if let Stmt::Store(place, _) = statement {
-                self.clobber(place);
-            }
+        ir_visit::statements(code, &mut |statement| match statement {
+            Stmt::Store(place, _) => self.clobber(place),
+            Stmt::Effect(_, effect) => self.happened(effect),
+            _ => {}
         });
     }
 }

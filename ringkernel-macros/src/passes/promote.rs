@@ -2,6 +2,7 @@
 //!
 //! Why: a tuple, a small array or a struct that the front end could not take apart lives in memory, where ptxas has to prove that no
 //! address escapes before it may use registers, and WGSL compilers often do not try. Once its places are constant it is a handful of scalars.
+//! A message that is sent or taken stays in memory: its address does escape.
 
 use crate::ir::{Body, Expr, Local, Operand, Place, Root, Scalar, Stmt, Var, VarInfo};
 use crate::ir_visit;
@@ -16,7 +17,8 @@ pub(super) fn run(body: &mut Body) {
             if place.index.is_empty() { &mut fixed } else { &mut moving }.insert(local);
         }
     });
-    fixed.retain(|local| !moving.contains(local));
+    let payloads = ir_visit::payloads(&body.code);
+    fixed.retain(|local| !moving.contains(local) && !payloads.contains(local));
     if fixed.is_empty() {
         return;
     }

@@ -221,6 +221,10 @@ impl Walk<'_> {
                         out.push(Stmt::Store(place, value));
                     }
                 }
+                Stmt::Effect(_, effect) => {
+                    self.memory.happened(&effect);
+                    out.push(statement);
+                }
                 Stmt::Source { .. } => out.push(statement),
             }
         }

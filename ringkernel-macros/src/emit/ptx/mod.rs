@@ -1,7 +1,7 @@
 //! PTX: one `.func` a handler, and `ringkernel_dispatch` over them.
 //!
 //! [`table`] says which instructions an operation is; [`stmt`] prints statements; [`place`] prints memory; [`fault`] the
-//! out-of-line exits; [`divide`] and [`fmod`] what no instruction computes (well). Every instruction used exists in PTX 6.0 on sm_70, the
+//! out-of-line exits; [`effect`] what reaches beyond the handler; [`divide`] and [`fmod`] what no instruction computes (well). Every instruction used exists in PTX 6.0 on sm_70, the
 //! floor of the framework, so that is what the text declares; the first one that needs more brings a table of what needs what.
 //!
 //! Registers are untyped (`.b32`, `.b64`, `.pred`): instructions carry the types. Integers of 8 and 16 bits live in `.b32`
@@ -9,6 +9,7 @@
 //! `%w`, `%l` and `%q` are scratch registers of 32 bits, 64 bits and one, dead from one IR statement to the next.
 
 mod divide;
+mod effect;
 mod fault;
 mod fmod;
 mod place;
@@ -19,7 +20,7 @@ use super::names;
 use crate::ir::{Body, Expr, Handler, Kernel, Operand, Reg, Scalar, Stmt};
 use crate::ir_visit;
 use ringkernel_backends::abi::{FaultKind, tag};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 /// What a reply's tag and payload words look like in the 64 bits a handler returns.
@@ -31,9 +32,10 @@ fn result(tag: u32, bytes: u32) -> String {
 pub(crate) fn emit(kernel: &Kernel) -> String {
     let mut functions = String::new();
     let mut used = fmod::Used::default();
+    let mut callees = BTreeSet::new();
     for handler in &kernel.handlers {
         functions.push('\n');
-        functions.push_str(&Writer::new(kernel, handler, &mut used).function());
+        functions.push_str(&Writer::new(kernel, handler, &mut used, &mut callees).function());
     }
     let mut text = String::new();
     let _ =
@@ -48,6 +50,7 @@ pub(crate) fn emit(kernel: &Kernel) -> String {
         );
     }
     text.push_str(".version 6.0\n.target sm_70\n.address_size 64\n");
+    effect::declarations(&callees, &mut text);
     fmod::functions(used, &mut text);
     text.push_str(&functions);
     dispatch(kernel, &mut text);
@@ -128,6 +131,7 @@ struct Writer<'a> {
     handler: &'a Handler,
     body: &'a Body,
     used: &'a mut fmod::Used,
+    callees: &'a mut BTreeSet<effect::Callee>,
     text: String,
     /// Comparisons that are printed as their opposite, because their one use is a branch around code.
     inverted: HashSet<Reg>,
@@ -137,11 +141,16 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(kernel: &'a Kernel, handler: &'a Handler, used: &'a mut fmod::Used) -> Self {
+    fn new(
+        kernel: &'a Kernel,
+        handler: &'a Handler,
+        used: &'a mut fmod::Used,
+        callees: &'a mut BTreeSet<effect::Callee>,
+    ) -> Self {
         let body = &handler.body;
         let inverted = stmt::inverted(body);
         let faults = fault::Faults::default();
-        Self { kernel, handler, body, used, text: String::new(), inverted, faults, joins: 0 }
+        Self { kernel, handler, body, used, callees, text: String::new(), inverted, faults, joins: 0 }
     }
 
     fn function(mut self) -> String {
@@ -187,10 +196,17 @@ impl<'a> Writer<'a> {
                 let _ = writeln!(text, "    .reg .{class} {};", names.join(", "));
             }
         }
+        let payloads = ir_visit::payloads(&self.body.code);
         for (i, info) in self.body.locals.iter().enumerate() {
-            let name = names::local(self.body, crate::ir::Local(i as u32));
+            let local = crate::ir::Local(i as u32);
+            let name = names::local(self.body, local);
             if words.contains(name.as_str()) {
-                let _ = writeln!(text, "    .local .align 8 .b8 {name}[{}];", info.size.max(1));
+                let size = if payloads.contains(&local) {
+                    effect::payload_bytes(info.size)
+                } else {
+                    info.size.max(1)
+                };
+                let _ = writeln!(text, "    .local .align 8 .b8 {name}[{size}];");
             }
         }
         for (name, class) in [("state", "b64"), ("message", "b64"), ("reply", "b64"), ("instance", "b32")] {

@@ -70,6 +70,7 @@ impl Writer<'_> {
     fn statement(&mut self, statement: &Stmt) {
         match statement {
             Stmt::Let(reg, expr) => self.define(*reg, expr),
+            Stmt::Effect(reg, effect) => self.effect(*reg, effect),
             Stmt::Set(var, operand) => {
                 let d = self.var(*var);
                 self.copy(&d, *operand);
@@ -188,6 +189,9 @@ impl Writer<'_> {
             }
             Expr::Load(place) => return self.load(reg, place),
             Expr::Instance => return self.line(format!("mov.b32 {d}, %instance;")),
+            Expr::HasSender => return self.has_sender(&d),
+            Expr::SenderInstance => return self.sender_instance(&d),
+            Expr::SentAt => return self.sent_at(&d),
             Expr::Binary(BinOp::Rem, a, b) if ty.is_float() => return self.float_remainder(&d, ty, *a, *b),
             Expr::Unary(op, a) => (table::unary(*op, ty), vec![*a]),
             Expr::Binary(op, a, b) => (table::binary(*op, ty), vec![*a, *b]),

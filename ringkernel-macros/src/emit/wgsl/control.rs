@@ -64,6 +64,7 @@ impl<'a> Writer<'a> {
     fn statement(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::Let(reg, expr) => self.define(*reg, expr),
+            Stmt::Effect(reg, effect) => self.effect(*reg, effect),
             Stmt::Set(var, operand) => {
                 let (var, value) = (self.var(*var), self.operand(*operand));
                 self.line(format!("{var} = {value};"));

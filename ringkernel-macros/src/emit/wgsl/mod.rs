@@ -1,7 +1,7 @@
 //! WGSL: one function a handler, and `ringkernel_dispatch` over them.
 //!
 //! [`expr`] is the table of operations, [`place`] prints memory (all of it arrays of 32-bit words), [`control`] structured control flow,
-//! [`helpers`] the functions that WGSL lacks; those that the text calls are appended to it. Integers of 8 and 16 bits live in `i32` and
+//! [`effect`] what reaches beyond the handler, [`helpers`] the functions that WGSL lacks; those that the text calls are appended to it. Integers of 8 and 16 bits live in `i32` and
 //! `u32`, always in range. 64-bit integers and `f64` are naga's extensions; whether any occurs is read off the finished text.
 //!
 //! Rust's semantics are kept against three habits of WGSL compilers: constant expressions that overflow are errors (so no operation
@@ -9,6 +9,7 @@
 //! step that can fault is not put there).
 
 mod control;
+mod effect;
 mod expr;
 mod helpers;
 mod place;
@@ -35,6 +36,8 @@ pub(crate) fn emit(kernel: &Kernel) -> Wgsl {
     let words = |bytes: Option<u32>, least: u32| bytes.unwrap_or(0).div_ceil(4).max(least);
     let message = words(kernel.handlers.iter().map(|h| h.message_layout.size).max(), 1);
     let reply = words(kernel.handlers.iter().map(|h| h.reply_layout.size).max(), 2);
+    let out = effect::out_words(kernel)
+        .map_or_else(String::new, |words| format!("var<private> rk_out: array<u32, {words}>;\n"));
     let mut text =
         format!("// {}, the actor \"{}\".\n", names::comment(&kernel.actor), names::comment(&kernel.id));
     for handler in &kernel.handlers {
@@ -48,7 +51,7 @@ pub(crate) fn emit(kernel: &Kernel) -> Wgsl {
 @group(0) @binding(0) var<storage, read_write> rk_state: array<u32>;
 var<private> rk_message: array<u32, {message}>;
 var<private> rk_reply: array<u32, {reply}>;
-
+{out}
 fn rk_fault(kind: u32, site: u32) -> vec2<u32> {{
     rk_reply[0] = kind;
     rk_reply[1] = site;

@@ -3,8 +3,8 @@
 use super::Lower;
 use crate::diag::Diagnostic;
 use crate::ir::{
-    BinOp, CmpOp, Const, Expr, Label, Local, LocalInfo, MathFn, Operand, OverflowOp, Place, Reg, RegInfo,
-    Root, Scalar, SiteId, Stmt, UnOp, Var, VarInfo,
+    BinOp, CmpOp, Const, Effect, Expr, Label, Local, LocalInfo, MathFn, Operand, OverflowOp, Place, Reg,
+    RegInfo, Root, Scalar, SiteId, Stmt, UnOp, Var, VarInfo,
 };
 use proc_macro2::Span;
 use ringkernel_backends::abi::FaultKind;
@@ -142,6 +142,17 @@ impl Lower<'_, '_> {
         }
         let reg = self.b.reg(ty);
         self.b.push(Stmt::Let(reg, expr));
+        Operand::Reg(reg)
+    }
+
+    /// What comes of an effect.
+    pub(super) fn effect(&mut self, effect: Effect) -> Operand {
+        let ty = if let Effect::Clock(_) = effect { Scalar::U64 } else { Scalar::U32 };
+        if self.b.dead() {
+            return Operand::Const(Const { ty, bits: 0 });
+        }
+        let reg = self.b.reg(ty);
+        self.b.push(Stmt::Effect(reg, effect));
         Operand::Reg(reg)
     }
 

@@ -2,7 +2,7 @@
 
 use super::value::{Dest, Target, Value};
 use super::{Lower, Slot};
-use crate::front::typed::tree::{ArrayMethod, ConstItem, Expr, Kind};
+use crate::front::typed::tree::{ArrayMethod, ConstItem, ContextCall, Expr, Kind};
 use crate::front::types::{Prim, Ty};
 use crate::ir::{BinOp, CmpOp, Const, Operand, Scalar, UnOp};
 use proc_macro2::Span;
@@ -115,6 +115,11 @@ impl Lower<'_, '_> {
                 return Value::Repeat(Box::new(value), *len);
             }
             Kind::Named(item) if ty.prim().is_none() => return self.named(item),
+            Kind::Context(call, _) if ty.prim().is_none() => {
+                if let ContextCall::Receive(route) = **call {
+                    return self.receive(route, &ty, expr.span);
+                }
+            }
             Kind::Replace(place, value) => {
                 let new = self.value(value);
                 let new = self.own(new, &ty);
@@ -273,6 +278,7 @@ impl Lower<'_, '_> {
             }
             Kind::Number(method, args, span) => self.number(method, args, *span),
             Kind::Instance => self.emit(Scalar::U32, crate::ir::Expr::Instance),
+            Kind::Context(call, args) => self.context(call, args, &ty, expr.span),
             Kind::Replace(..) => match self.value_of_replace(expr) {
                 Value::Scalar(operand) => operand,
                 _ => self.lost_scalar(&ty),

@@ -4,11 +4,12 @@
 //! are wanted. What Rust would panic for becomes a check in front of the operation.
 //!
 //! Start at [`handler`]; `expr` lowers values and places, `control` branches and loops, `iter` the `for`s, `pat` patterns, `call` calls,
-//! `arith` operators and casts, [`number`] the methods of numbers, `value` says what values are, `builder` writes statements.
+//! `context` what reaches beyond the handler, `arith` operators and casts, [`number`] the methods of numbers, `value` says what values are, `builder` writes statements.
 
 mod arith;
 mod builder;
 mod call;
+mod context;
 mod control;
 mod expr;
 mod iter;
@@ -20,7 +21,7 @@ mod value;
 use super::Options;
 use super::typed::env::Env;
 use super::typed::tree::{Body, FnId, LoopId};
-use super::types::{Prim, Ty};
+use super::types::{HLC, Prim, Ty};
 use crate::diag::Diagnostic;
 use crate::ir::{self, Const, Label, Operand, Place, Root, Scalar, Stmt};
 use builder::Builder;
@@ -82,6 +83,8 @@ pub(crate) struct Lower<'e, 'p> {
     too_large: bool,
     /// See [`Lower::lost`].
     confused: bool,
+    /// Name and tag of what the handler answers.
+    answer: Option<(String, u32)>,
     /// Constant arrays that are indexed, in memory, by the constant's address.
     tables: HashMap<usize, Place>,
 }
@@ -99,6 +102,7 @@ impl<'e, 'p> Lower<'e, 'p> {
             wants_wide: false,
             too_large: false,
             confused: false,
+            answer: None,
             tables: HashMap::new(),
         }
     }
@@ -192,6 +196,7 @@ impl Lower<'_, '_> {
         let reply = if signature.ret == Ty::Never { Ty::unit() } else { signature.ret.clone() };
         let message_info = self.wire(&message, span)?;
         let reply_info = self.wire(&reply, span)?;
+        self.answer = Some((reply_info.0.clone(), reply_info.1));
         let reply_place = Place { root: Root::Reply, offset: 0, index: Vec::new() };
         let dest = if reply.is_unit() { Dest::Ignore } else { Dest::Memory(reply_place) };
         let frame = self.new_frame(body.clone(), Return::Finish, dest.clone());
@@ -261,6 +266,7 @@ impl Lower<'_, '_> {
                 Scalar::F32 => tag::F32,
                 Scalar::F64 => tag::F64,
             },
+            Ty::Prim(Prim::Hlc) => tag::of_definition(HLC),
             ty if ty.is_unit() => tag::UNIT,
             Ty::Struct(def) => match self.env.type_def(*def).role {
                 TypeRole::Message { tag } => tag,

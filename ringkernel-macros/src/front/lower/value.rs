@@ -47,7 +47,7 @@ impl Lower<'_, '_> {
             Prim::Scalar(s) => s,
             Prim::Usize => self.index,
             Prim::Isize if self.index == Scalar::U32 => Scalar::I32,
-            Prim::Isize => Scalar::I64,
+            prim => prim.wide(),
         }
     }
 

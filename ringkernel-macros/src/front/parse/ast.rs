@@ -138,8 +138,12 @@ pub(crate) enum ExprKind {
     Method {
         receiver: Box<Expr>,
         name: Member,
+        /// The one type between `::<` and `>`; only methods of a context have it.
+        turbofish: Option<Box<Turbofish>>,
         args: Vec<Expr>,
     },
+    /// A literal, as an argument of a method whose name a context's method has.
+    Text(String),
     /// `(low..high).contains(&item)`
     RangeContains {
         range: Box<RangeExpr>,
@@ -199,6 +203,16 @@ pub(crate) enum ExprKind {
     },
     /// Reported.
     Error,
+}
+
+/// The type between `::<` and `>`.
+#[derive(Clone, Debug)]
+pub(crate) struct Turbofish {
+    pub(crate) span: Span,
+    /// As it is written.
+    pub(crate) written: syn::Type,
+    /// As the language of devices sees it; only of a message, since an actor is no type there.
+    pub(crate) ty: Option<TypeExpr>,
 }
 
 #[derive(Clone, Debug)]

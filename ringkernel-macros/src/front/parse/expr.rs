@@ -1,7 +1,7 @@
 //! Expressions without blocks of their own.
 
 use super::Parser;
-use super::ast::{Block, Expr, ExprKind, RangeExpr, Unary};
+use super::ast::{Block, Expr, ExprKind, RangeExpr, Turbofish, Unary};
 use crate::front::types::Prim;
 use crate::ir::{BinOp, CmpOp};
 use proc_macro2::Span;
@@ -229,9 +229,6 @@ impl Parser {
     }
 
     fn method_call(&mut self, call: &syn::ExprMethodCall) -> ExprKind {
-        if let Some(turbofish) = &call.turbofish {
-            self.unsupported(turbofish.span(), "a generic argument", "use a method without generics");
-        }
         let name = super::ast::Member { span: call.method.span(), name: call.method.to_string() };
         let mut inner = &*call.receiver;
         while let syn::Expr::Paren(syn::ExprParen { expr, .. })
@@ -253,9 +250,45 @@ impl Parser {
             return ExprKind::Error;
         }
         let receiver = Box::new(self.expr(&call.receiver));
-        ExprKind::Method { receiver, name, args: self.exprs(call.args.iter()) }
+        let turbofish = call.turbofish.as_ref().and_then(|generics| self.turbofish(generics, &name.name));
+        let takes_text = TAKE_TEXT.contains(&name.name.as_str());
+        let args = call.args.iter().map(|arg| match arg {
+            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) if takes_text => {
+                Expr { span: text.span(), kind: ExprKind::Text(text.value()) }
+            }
+            arg => self.expr(arg),
+        });
+        let args = args.collect();
+        ExprKind::Method { receiver, name, turbofish, args }
+    }
+
+    /// The type that a context's method is given. Whether the receiver is a context is not known yet.
+    fn turbofish(
+        &mut self,
+        generics: &syn::AngleBracketedGenericArguments,
+        method: &str,
+    ) -> Option<Box<Turbofish>> {
+        let span = generics.span();
+        let mut arguments = generics.args.iter();
+        match (method, arguments.next(), arguments.next()) {
+            ("send" | "forward", Some(syn::GenericArgument::Type(written)), None) => {
+                Some(Box::new(Turbofish { span: written.span(), written: written.clone(), ty: None }))
+            }
+            ("try_receive_from_kernel", Some(syn::GenericArgument::Type(written)), None) => {
+                let ty = Some(self.ty(written));
+                Some(Box::new(Turbofish { span: written.span(), written: written.clone(), ty }))
+            }
+            _ => {
+                self.unsupported(span, "a generic argument", "use a method without generics");
+                None
+            }
+        }
     }
 }
+
+/// Methods of a context that name a kernel or a topic.
+const TAKE_TEXT: [&str; 5] =
+    ["send_to_kernel", "send_to_instance", "publish", "publish_retained", "try_receive_from_kernel"];
 
 fn signed(negative: bool, span: Span, kind: ExprKind) -> ExprKind {
     if negative { ExprKind::Unary(Unary::Neg, Box::new(Expr { span, kind })) } else { kind }

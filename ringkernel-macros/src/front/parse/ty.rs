@@ -2,7 +2,7 @@
 
 use super::Parser;
 use super::ast::{TypeExpr, TypeKind};
-use crate::front::types::Prim;
+use crate::front::types::{HLC, Prim};
 use syn::Type;
 use syn::spanned::Spanned;
 
@@ -49,6 +49,9 @@ impl Parser {
         let name = last.ident.to_string();
         if name == "RingContext" {
             return TypeKind::Context;
+        }
+        if name == HLC {
+            return TypeKind::Prim(Prim::Hlc);
         }
         if ty.path.is_ident("Self") {
             return TypeKind::SelfType;

@@ -125,7 +125,7 @@ fn what_rustc_rejects_too_is_left_to_rustc() {
         ("break; m", "there is no such loop around this"),
         ("let p = Point { x: 1 }; m", "not every field of `Point` has a value"),
         ("m as bool as u32", "a number is cast to `bool` by comparing it"),
-        ("ctx.send(m); m", "a context has `instance()` and nothing else yet"),
+        ("ctx.send(m); m", "a context has no method `send` that takes this"),
         ("helper(m, m)", "1 arguments expected, 2 given"),
         ("let a = [0; m]; m", "no variable `m` is visible here"),
     ] {

@@ -1,6 +1,7 @@
 //! Calls: of functions, of methods, of the few things of std that devices know.
 
 use super::check::{Checker, Expect};
+use super::context::Call;
 use super::tree::{ArrayMethod, Expr, FnId, Kind, Pat, PatKind, Stmt, StmtKind};
 use crate::front::methods::{self, NumMethod};
 use crate::front::parse::ast::{self, Source};
@@ -31,6 +32,14 @@ impl Checker<'_, '_> {
         }
         let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
         match &segments[..] {
+            [.., "HlcTimestamp", name] => {
+                if let Some(time) = self.timestamp_call(name, args, span) {
+                    return time;
+                }
+                let message =
+                    format!("`{}` cannot run on a device yet; use `from_u64` and methods", path.text);
+                self.env.error(path.span, message);
+            }
             ["std" | "core", prim, name] | [prim, name] if Prim::from_name(prim).is_some() => {
                 let prim = Prim::from_name(prim).unwrap_or(Prim::I32);
                 return self.prim_call(prim, name, args, path.span, span);
@@ -144,14 +153,8 @@ impl Checker<'_, '_> {
     }
 
     /// `receiver.name(args)`
-    pub(super) fn method(
-        &mut self,
-        receiver: &ast::Expr,
-        name: &ast::Member,
-        args: &[ast::Expr],
-        span: Span,
-        expect: &Expect,
-    ) -> Expr {
+    pub(super) fn method(&mut self, receiver: &ast::Expr, call: Call<'_>, expect: &Expect) -> Expr {
+        let Call { name, turbofish, args, span } = call;
         let receiver = self.expr(receiver, &Expect::Nothing);
         let receiver = self.auto_deref(receiver);
         let ty = self.shallow(&receiver.ty);
@@ -162,14 +165,18 @@ impl Checker<'_, '_> {
                 }
                 Expr { span, ty: Ty::Error, kind: Kind::Error }
             }
-            (Ty::Context, "instance") if args.is_empty() => {
-                Expr { span, ty: Ty::Prim(Prim::U32), kind: Kind::Instance }
-            }
-            (Ty::Context, _) => {
-                self.env.defer(name.span, "a context has `instance()` and nothing else yet");
+            (Ty::Context, _) => self.context_method(&call),
+            _ if turbofish.is_some() => {
+                let span = turbofish.map_or(span, |turbofish| turbofish.span);
+                self.env.error(
+                    span,
+                    "a generic argument cannot run on a device yet; use a method without generics",
+                );
                 Expr { span, ty: Ty::Error, kind: Kind::Error }
             }
             (_, "clone" | "to_owned") if args.is_empty() => Expr { span, ..receiver },
+            (Ty::Prim(Prim::Hlc), _) => self.timestamp_method(receiver, &call),
+            (Ty::Prim(Prim::Sent), _) => self.sent_method(receiver, &call),
             (_, "into") if args.is_empty() => self.convert_call(receiver, name.span, span, expect),
             (Ty::Array(element, len), _) => {
                 let (element, len) = (element.clone(), *len);

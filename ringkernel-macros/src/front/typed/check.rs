@@ -1,5 +1,6 @@
 //! Expressions.
 
+use super::context::Call;
 use super::env::{Env, Owner, Signature};
 use super::infer::Table;
 use super::tree::{Body, ConstItem, Expr, Kind, LocalId, LocalInfo, LoopId, Pat, PatKind};
@@ -238,8 +239,16 @@ impl<'e, 'p> Checker<'e, 'p> {
                 (ty, Kind::Cast(Box::new(inner)))
             }
             ExprKind::Call(path, args) => return self.call(path, args, span, expect),
-            ExprKind::Method { receiver, name, args } => {
-                return self.method(receiver, name, args, span, expect);
+            ExprKind::Method { receiver, name, turbofish, args } => {
+                return self.method(
+                    receiver,
+                    Call { name, turbofish: turbofish.as_deref(), args, span },
+                    expect,
+                );
+            }
+            ExprKind::Text(_) => {
+                self.env.error(span, "a string cannot run on a device yet; use numbers, or `[u8; N]`");
+                (Ty::Error, Kind::Error)
             }
             ExprKind::RangeContains { range, item } => return self.range_contains(range, item, span),
             ExprKind::Panic(text) => (Ty::Never, Kind::Panic(text.clone())),

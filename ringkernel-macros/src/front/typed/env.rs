@@ -6,8 +6,9 @@ use crate::diag::Diagnostic;
 use crate::front::parse::Parser;
 use crate::front::parse::ast;
 use crate::front::types::Ty;
-use crate::program::{DefId, Program, TypeDef, Uses};
-use proc_macro2::Span;
+use crate::ir::{Forwards, Mesh, Parcel, Route, RouteId, TopicId};
+use crate::program::{DefId, Program, TypeDef, TypeRole, Uses};
+use proc_macro2::{Span, TokenStream};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -59,6 +60,8 @@ enum Lazy<T> {
 pub(crate) struct Env<'p> {
     pub(crate) program: &'p Program,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whom the bodies talk to, as far as they have been typed and lowered.
+    pub(crate) mesh: Mesh,
     functions: HashMap<FnId, (Rc<ast::Function>, Owner)>,
     methods: HashMap<String, FnId>,
     constants: HashMap<ConstId, (Rc<ast::Const>, Owner)>,
@@ -104,6 +107,7 @@ impl<'p> Env<'p> {
         Self {
             program,
             diagnostics: parser.diagnostics,
+            mesh: Mesh::default(),
             functions,
             methods,
             constants,
@@ -123,6 +127,59 @@ impl<'p> Env<'p> {
     /// Reports a mistake.
     pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::new(span, message));
+    }
+
+    /// The number of a kernel, by its id or its type.
+    pub(crate) fn route(&mut self, name: String, path: Option<TokenStream>) -> RouteId {
+        let same = |route: &Route| route.name == name && route.path.is_some() == path.is_some();
+        let routes = &mut self.mesh.routes;
+        let index = routes.iter().position(same).unwrap_or_else(|| {
+            routes.push(Route { name, path });
+            routes.len() - 1
+        });
+        RouteId(index as u32)
+    }
+
+    /// The number of a topic.
+    pub(crate) fn topic(&mut self, name: String) -> TopicId {
+        let topics = &mut self.mesh.topics;
+        let index = topics.iter().position(|topic| *topic == name).unwrap_or_else(|| {
+            topics.push(name);
+            topics.len() - 1
+        });
+        TopicId(index as u32)
+    }
+
+    /// The actor's own id, if the type is the actor.
+    pub(crate) fn own_id(&self, ty: &str) -> Option<String> {
+        let actor = self.program.types.get(&self.program.actor)?;
+        match &actor.role {
+            TypeRole::Actor { id } if ty == "Self" || actor.name == ty => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Takes note of a type that is sent.
+    pub(crate) fn outgoing(&mut self, parcel: Parcel) {
+        if !self.mesh.outgoing.contains(&parcel) {
+            self.mesh.outgoing.push(parcel);
+        }
+    }
+
+    /// Takes note of a type that is taken.
+    pub(crate) fn receives(&mut self, parcel: Parcel) {
+        if !self.mesh.receives.contains(&parcel) {
+            self.mesh.receives.push(parcel);
+        }
+    }
+
+    /// Takes note of what is forwarded.
+    pub(crate) fn forwards(&mut self, new: Forwards) {
+        let same =
+            |old: &Forwards| (old.route, &old.message, &old.reply) == (new.route, &new.message, &new.reply);
+        if !self.mesh.forwards.iter().any(same) {
+            self.mesh.forwards.push(new);
+        }
     }
 
     /// What the tokens of `owner` name.

@@ -116,6 +116,9 @@ impl Checker<'_, '_> {
                 }
             };
         }
+        if let Some(constant) = super::context::constant(path) {
+            return constant;
+        }
         if let Some((prim, value)) = std_const(path) {
             return Expr { span, ty: Ty::Prim(prim), kind: Kind::Constant(value) };
         }

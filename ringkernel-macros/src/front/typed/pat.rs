@@ -33,6 +33,10 @@ impl Checker<'_, '_> {
         }
         let kind = match &pat.kind {
             ast::PatKind::Wild | ast::PatKind::Error => PatKind::Wild,
+            kind if is_none(kind) => match self.optional(&known, span) {
+                Some(_) => PatKind::Fields(vec![(0, flag(false, span))]),
+                None => PatKind::Wild,
+            },
             ast::PatKind::Ident { name, mutable, by_ref, sub } => {
                 if sub.is_none() && !*mutable && !*by_ref {
                     if let Some(value) = self.pat_const(name) {
@@ -99,6 +103,17 @@ impl Checker<'_, '_> {
                     }
                 }
                 PatKind::Fields(typed)
+            }
+            ast::PatKind::TupleStruct { path, elements, rest: None }
+                if path.last() == "Some" && elements.len() == 1 =>
+            {
+                match self.optional(&known, span) {
+                    Some(message) => {
+                        let there = self.pat_in(&elements[0], &message, mode);
+                        PatKind::Fields(vec![(0, flag(true, span)), (1, there)])
+                    }
+                    None => PatKind::Wild,
+                }
             }
             ast::PatKind::TupleStruct { path, elements, rest } => {
                 let Some(info) = self.struct_of(path) else { return wild(span, ty) };
@@ -185,10 +200,43 @@ impl Checker<'_, '_> {
             .map(move |i| if rest.is_some_and(|rest| i >= rest) { i + skip } else { i })
     }
 
+    /// The message of an `Option` that has just been received: whether it is there stands before it.
+    fn optional(&mut self, ty: &Ty, span: Span) -> Option<Ty> {
+        match ty {
+            Ty::Tuple(parts) if parts.len() == 2 && parts[0] == Ty::bool() => Some(parts[1].clone()),
+            Ty::Error => None,
+            _ => {
+                self.env.error(
+                    span,
+                    "an `Option` is matched where it comes from, `if let Some(job) = ctx.try_receive_from_kernel::<Job>(\"…\")`, and \
+                     cannot run on a device elsewhere; use a `bool` beside the value",
+                );
+                None
+            }
+        }
+    }
+
     fn mismatch(&mut self, ty: &Ty, span: Span, what: &str) -> PatKind {
         self.no_type(ty, span, what);
         PatKind::Wild
     }
+}
+
+/// `None`, however it is written.
+fn is_none(pat: &ast::PatKind) -> bool {
+    match pat {
+        ast::PatKind::Ident { name, mutable: false, by_ref: false, sub: None } => name == "None",
+        ast::PatKind::Value(value) => {
+            matches!(&value.kind, ast::ExprKind::Path(path) if path.last() == "None")
+        }
+        _ => false,
+    }
+}
+
+/// A `bool` that must be this.
+fn flag(value: bool, span: Span) -> Pat {
+    let expr = Expr { span, ty: Ty::bool(), kind: Kind::Bool(value) };
+    Pat { span, ty: Ty::bool(), kind: PatKind::Value(Box::new(expr)) }
 }
 
 fn wild(span: Span, ty: &Ty) -> Pat {

@@ -135,7 +135,10 @@ impl Checker<'_, '_> {
     }
 
     fn choice(&mut self, scrutinee: &ast::Expr, arms: &[ast::Arm], span: Span, expect: &Expect) -> Expr {
-        let scrutinee = self.expr(scrutinee, &Expect::Nothing);
+        let scrutinee = match self.received(scrutinee) {
+            Some(received) => received,
+            None => self.expr(scrutinee, &Expect::Nothing),
+        };
         let before = self.diverges;
         let mut ty = Ty::Never;
         let mut all_diverge = true;

@@ -6,9 +6,9 @@ use super::infer::Table;
 use crate::front::methods::NumMethod;
 use crate::front::parse::ast::Source;
 use crate::front::types::Ty;
-use crate::ir::{BinOp, CmpOp, Const};
+use crate::ir::{BinOp, CmpOp, Const, RouteId, TopicId};
 use crate::program::DefId;
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use std::rc::Rc;
 
 /// A local variable, by number within its body.
@@ -98,6 +98,8 @@ pub(crate) enum Kind {
     Swap(Box<Expr>, Box<Expr>),
     Replace(Box<Expr>, Box<Expr>),
     Instance,
+    /// A method of the context that does something, with its arguments.
+    Context(Box<ContextCall>, Vec<Expr>),
     /// Elements of a tuple or array, or fields by position in the order written; what the base gives is left out.
     Aggregate {
         fields: Vec<(usize, Expr)>,
@@ -145,6 +147,34 @@ pub(crate) enum Kind {
     Return(Option<Box<Expr>>),
     /// Reported.
     Error,
+}
+
+/// What a handler does through its context, and what it asks it.
+#[derive(Clone, Debug)]
+pub(crate) enum ContextCall {
+    /// Of an instance and a message.
+    Send(RouteId),
+    /// Of an instance and a message; the receiver's type as written.
+    Forward(RouteId, TokenStream),
+    /// Of a message.
+    Reply,
+    /// Of a message.
+    Output,
+    /// Of a message.
+    Publish {
+        topic: TopicId,
+        retain: bool,
+    },
+    /// Its type is `(bool, M)`: whether there was one, and the message if so. Stands in a `match` only.
+    Receive(RouteId),
+    /// `now`, `tick`
+    Now,
+    Tick,
+    /// Of a timestamp.
+    UpdateClock,
+    HasSender,
+    SenderInstance,
+    SentAt,
 }
 
 /// Methods of arrays.

@@ -40,7 +40,10 @@ impl Expr {
                 a.walk(f);
                 b.walk(f);
             }
-            Kind::Call(_, args) | Kind::Number(_, args, _) | Kind::Array(_, args, _) => {
+            Kind::Call(_, args)
+            | Kind::Number(_, args, _)
+            | Kind::Array(_, args, _)
+            | Kind::Context(_, args) => {
                 args.iter().for_each(|e| e.walk(f));
             }
             Kind::Aggregate { fields, base } => {

@@ -249,7 +249,7 @@ fn mesh_tokens(mesh: &Mesh) -> TokenStream {
     let parcels = |parcels: &[Parcel]| {
         let parcels = parcels.iter().map(|Parcel { name, tag, size }| {
             let (tag, size) = (Literal::u32_unsuffixed(*tag), Literal::u32_unsuffixed(*size));
-            quote! { ::ringkernel::__private::MessageInfo { name: #name, tag: #tag, size: #size } }
+            quote! { ::ringkernel::__private::MessageInfo { name: #name, tag: #tag, size: #size, variable: false } }
         });
         quote! { &[#(#parcels),*] }
     };

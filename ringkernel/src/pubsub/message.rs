@@ -1,0 +1,73 @@
+//! What is published: as it is kept, and as a subscriber gets it.
+
+use super::topic::Topic;
+use crate::{HlcTimestamp, RingMessage};
+use ringkernel_backends::mesh::KernelNumber;
+
+/// A message that was published on a topic, as a [`Subscription`](super::Subscription) gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published<T> {
+    /// The topic.
+    pub topic: Topic,
+    /// The message.
+    pub message: T,
+    /// When it was published, by the publisher's clock.
+    pub timestamp: HlcTimestamp,
+    /// Who published it.
+    pub publisher: Publisher,
+    /// Whether it was published before the subscription began, and retained.
+    pub retained: bool,
+    /// How many messages this subscription missed between the one that it was given before and this one, because its buffer was full.
+    pub missed: u64,
+}
+
+/// Who published a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Publisher {
+    /// The host, through [`Topics`](super::Topics).
+    Host,
+    /// A handler.
+    Kernel {
+        /// `#[ring_kernel(id = "…")]` of its kernel.
+        id: &'static str,
+        /// The kernel's number, which no other that is launched has.
+        number: KernelNumber,
+        /// The instance.
+        instance: u32,
+    },
+}
+
+/// What became of a message that the host published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Subscribers that have it: in their buffer, or in their kernel's queue.
+    pub reached: u32,
+    /// Subscribers that had no room, and have counted that they missed it.
+    pub missed: u32,
+}
+
+/// A message, kept in its wire bytes.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) topic: Topic,
+    pub(super) tag: u32,
+    pub(super) bytes: Box<[u8]>,
+    pub(super) timestamp: HlcTimestamp,
+    pub(super) publisher: Publisher,
+}
+
+impl Stored {
+    /// As a `T`, if it is one.
+    pub(super) fn read<T: RingMessage>(&self) -> Option<T> {
+        // What comes from a device has whole words; the last may be padding.
+        let bytes = self.bytes.get(..T::SIZE as usize)?;
+        if self.tag == T::TAG && self.bytes.len() <= (T::SIZE as usize).next_multiple_of(4) {
+            T::decode(bytes).ok()
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A subscription of the host's.
+
+use super::broker::Broker;
+use super::inlet::{Inlet, Item, WhenFull};
+use super::message::Published;
+use super::topic::TopicFilter;
+use crate::RingMessage;
+use futures::Stream;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// How to subscribe. The default has room for 1024 messages, and where that is full, the oldest makes room.
+///
+/// ```
+/// use ringkernel::pubsub::{SubscribeOptions, WhenFull};
+///
+/// let patient = SubscribeOptions::default().capacity(16).when_full(WhenFull::Wait);
+/// # let _ = patient;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    pub(super) capacity: usize,
+    pub(super) when_full: WhenFull,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self { capacity: 1024, when_full: WhenFull::default() }
+    }
+}
+
+impl SubscribeOptions {
+    /// How many messages the subscription's buffer has room for, at least 1.
+    pub fn capacity(mut self, messages: usize) -> Self {
+        self.capacity = messages;
+        self
+    }
+
+    /// What becomes of a message that finds it full.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+}
+
+/// The messages of type `T` that are published on the topics of a filter, from [`Topics::subscribe`](super::Topics::subscribe).
+///
+/// A stream: it ends when the runtime is shut down, after what is in its buffer, and never because its reader is slow. What a slow reader misses
+/// is counted, in [`Published::missed`] and in all by [`lagged`](Self::lagged). Dropping it ends it.
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription<T> {
+    inlet: Arc<Inlet>,
+    broker: Arc<Broker>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("filter", &self.inlet.filter)
+            .field("lagged", &self.lagged())
+            .field("skipped", &self.skipped())
+            .finish()
+    }
+}
+
+impl<T> Subscription<T> {
+    pub(super) fn new(broker: Arc<Broker>, inlet: Arc<Inlet>) -> Self {
+        Self { inlet, broker, message: PhantomData }
+    }
+
+    /// Which topics.
+    pub fn filter(&self) -> &TopicFilter {
+        &self.inlet.filter
+    }
+
+    /// How many messages of type `T` it missed so far because its buffer was full.
+    pub fn lagged(&self) -> u64 {
+        self.inlet.lagged()
+    }
+
+    /// How many messages on its topics were of another type than `T`, or no such value. They take no room.
+    pub fn skipped(&self) -> u64 {
+        self.inlet.skipped()
+    }
+}
+
+impl<T: RingMessage> Subscription<T> {
+    /// Takes the oldest message, if there is one.
+    pub fn try_receive(&mut self) -> Option<Published<T>> {
+        loop {
+            if let Some(message) = self.read(self.inlet.take().0?) {
+                return Some(message);
+            }
+        }
+    }
+
+    fn read(&self, item: Item) -> Option<Published<T>> {
+        let Item { message: stored, retained, missed } = item;
+        let Some(message) = stored.read() else {
+            self.inlet.skip();
+            return None;
+        };
+        let (topic, timestamp, publisher) = (stored.topic.clone(), stored.timestamp, stored.publisher);
+        Some(Published { topic, message, timestamp, publisher, retained, missed })
+    }
+}
+
+impl<T: RingMessage> Stream for Subscription<T> {
+    type Item = Published<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Published<T>>> {
+        loop {
+            match self.inlet.poll(cx) {
+                Poll::Ready(Some(item)) => {
+                    if let Some(message) = self.read(item) {
+                        return Poll::Ready(Some(message));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<T> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        self.inlet.discard();
+        self.broker.leave(self.inlet.id, &self.inlet.filter);
+    }
+}

@@ -4,6 +4,7 @@ use crate::Backend;
 use crate::image::ImageError;
 use crate::lifecycle::{KernelState, Transition};
 use crate::message::DecodeError;
+use crate::pubsub::{PubSubError, TopicError};
 use ringkernel_backends::abi::FaultKind;
 use ringkernel_backends::fork::{forked, watched_process};
 use ringkernel_backends::kernel::{DeviceError, FaultSite, KernelDescriptor, native_site};
@@ -153,6 +154,12 @@ pub enum RingKernelError {
         /// What the device said.
         error: DeviceError,
     },
+    /// A text is not the name of a topic, or not a filter.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// A message was not published, or a subscription not begun.
+    #[error(transparent)]
+    PubSub(#[from] PubSubError),
     /// The reply is of another type than the one asked for.
     #[error("the reply is a `{got}`, not a `{expected}`")]
     UnexpectedReply {

@@ -14,6 +14,7 @@ use crate::lifecycle::{KernelState, Lifecycle, Transition};
 use crate::mesh::{self, Place};
 use crate::options::Checked;
 use crate::pending::Slab;
+use crate::pubsub::Broker;
 use crate::ticket::Patience;
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
@@ -28,6 +29,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) kernels: Mutex<Kernels>,
+    pub(crate) topics: Arc<Broker>,
 }
 
 #[derive(Default)]
@@ -245,6 +247,9 @@ impl LiveKernel {
         if by_itself && !forked() {
             // Nobody is to wait for the devices of others here.
             mesh::wiring::cut_later(self.number());
+            if let Some(registry) = self.registry.upgrade() {
+                registry.topics.kernel_ended(self.number());
+            }
         }
         self.slab.close().into_iter().chain(self.flights.close()).for_each(wake);
         for lane in &self.lanes {

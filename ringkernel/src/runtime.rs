@@ -8,6 +8,7 @@ use crate::live::{Launch, LiveKernel, Registry};
 use crate::mesh::wiring;
 use crate::options::{LaunchOptions, same_actor};
 use crate::park::block_on;
+use crate::pubsub::Topics;
 use crate::{Actor, Backend, BackendReport, RingKernelError, backend};
 use futures::future::join_all;
 use ringkernel_backends::kernel::{Device, DeviceError, HandlerInfo, KernelDescriptor};
@@ -214,6 +215,11 @@ impl RingKernel {
         blocking::unblock(move || inner.launch(launch)).await
     }
 
+    /// Where handlers and the host publish, and subscribe.
+    pub fn topics(&self) -> Topics {
+        Topics::of(&self.inner.registry)
+    }
+
     /// Terminates every kernel and refuses further launches. Idempotent.
     ///
     /// # Errors
@@ -240,8 +246,8 @@ impl Inner {
             image.check_states(launch.descriptor)?;
         }
         let live = LiveKernel::launch(&*self.device, launch, &self.registry, || self.bridge())?;
-        // Before anybody can end it: see `wiring::join`.
-        if let Err(error) = wiring::join(&live) {
+        // Before anybody can end it: see `wiring::join`. And before anybody sends it something, who has subscribed to what it publishes.
+        if let Err(error) = self.registry.topics.kernel_launched(&live).and_then(|()| wiring::join(&live)) {
             // What ending it may have to say is not why it was launched.
             let _ = live.terminate(Default::default());
             return Err(error);
@@ -288,6 +294,7 @@ impl Inner {
         if let Some(bridge) = self.bridge.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bridge.stop();
         }
+        self.registry.topics.close();
         results.into_iter().collect()
     }
 }

@@ -108,6 +108,10 @@ impl LiveKernel {
         }
         // First, so that nobody sends to what is about to go; and so that what is to be drained comes to an end.
         wiring::cut_by(self.number(), until);
+        let registry = self.registry.upgrade();
+        if let Some(registry) = &registry {
+            registry.topics.kernel_ends(self.number(), until);
+        }
         let drained = match from {
             KernelState::Active if options.drain => self.drain(until),
             _ => Ok(()),
@@ -123,7 +127,8 @@ impl LiveKernel {
         // A device that is lost sends nothing any more.
         let given_up = matches!(&result, Err(error) if !matches!(error, DeviceError::Lost { .. }));
         wiring::leave(self.number(), given_up);
-        if let Some(registry) = self.registry.upgrade() {
+        if let Some(registry) = registry {
+            registry.topics.kernel_gone(self.number(), given_up);
             registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
         }
         let result = result.map_err(|error| {

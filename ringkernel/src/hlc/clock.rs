@@ -123,7 +123,6 @@ impl Hlc {
     }
 
     /// Timestamps for as many messages, one after another: gives the first.
-    #[allow(dead_code)]
     #[inline]
     pub(crate) fn stamps(&self, count: u64) -> u64 {
         if !self.is_fresh() {

@@ -8,6 +8,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clock::HOST;
 pub use clock::{ClockDrift, Hlc};
 
 use crate::expansion::Definition;

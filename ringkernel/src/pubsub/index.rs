@@ -120,11 +120,14 @@ impl<T> Index<T> {
         }
     }
 
-    /// Whether any filter matches the topic.
-    pub(crate) fn any_match(&self, topic: &str) -> bool {
-        let mut any = false;
-        self.each_match(topic, |_| any = true);
-        any
+    /// Calls with every value.
+    pub(crate) fn each<'a>(&'a self, mut call: impl FnMut(&'a T)) {
+        let mut nodes = vec![&self.root];
+        while let Some(node) = nodes.pop() {
+            node.here.iter().chain(&node.rest).for_each(&mut call);
+            nodes.extend(node.named.values());
+            nodes.extend(node.one.as_deref());
+        }
     }
 
     /// How many values there are.

@@ -197,6 +197,10 @@ impl Inlet {
         self.reader.take().into_iter().for_each(wake);
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Nobody will take out what is in the buffer.
     pub(super) fn discard(&self) {
         self.close();

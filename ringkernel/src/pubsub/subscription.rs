@@ -54,6 +54,8 @@ impl SubscribeOptions {
 pub struct Subscription<T> {
     inlet: Arc<Inlet>,
     broker: Arc<Broker>,
+    /// Missed before messages that were skipped after they had been taken out.
+    missed: u64,
     message: PhantomData<fn() -> T>,
 }
 
@@ -69,7 +71,7 @@ impl<T> fmt::Debug for Subscription<T> {
 
 impl<T> Subscription<T> {
     pub(super) fn new(broker: Arc<Broker>, inlet: Arc<Inlet>) -> Self {
-        Self { inlet, broker, message: PhantomData }
+        Self { inlet, broker, missed: 0, message: PhantomData }
     }
 
     /// Which topics.
@@ -92,18 +94,21 @@ impl<T: RingMessage> Subscription<T> {
     /// Takes the oldest message, if there is one.
     pub fn try_receive(&mut self) -> Option<Published<T>> {
         loop {
-            if let Some(message) = self.read(self.inlet.take().0?) {
+            let item = self.inlet.take().0?;
+            if let Some(message) = self.read(item) {
                 return Some(message);
             }
         }
     }
 
-    fn read(&self, item: Item) -> Option<Published<T>> {
+    fn read(&mut self, item: Item) -> Option<Published<T>> {
         let Item { message: stored, retained, missed } = item;
+        self.missed += missed;
         let Some(message) = stored.read() else {
             self.inlet.skip();
             return None;
         };
+        let missed = std::mem::take(&mut self.missed);
         let (topic, timestamp, publisher) = (stored.topic.clone(), stored.timestamp, stored.publisher);
         Some(Published { topic, message, timestamp, publisher, retained, missed })
     }
@@ -112,7 +117,7 @@ impl<T: RingMessage> Subscription<T> {
 impl<T: RingMessage> Stream for Subscription<T> {
     type Item = Published<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Published<T>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Published<T>>> {
         loop {
             match self.inlet.poll(cx) {
                 Poll::Ready(Some(item)) => {

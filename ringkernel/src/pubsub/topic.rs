@@ -3,6 +3,7 @@
 //! The rules are MQTT's ([MQTT 5.0, section 4.7](https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901241)), but that `*` is
 //! another way to write `+`, that a name has at most [`MAX_LEVELS`] levels, and that a leading `$` means nothing.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -257,6 +258,12 @@ macro_rules! text {
         }
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+        // As maps look names up: both hash and compare as the text does.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -2,11 +2,15 @@
 //! NVIDIA GPU, failed instead if RINGKERNEL_REQUIRE names `cuda`.
 #![cfg(feature = "cuda")]
 
+#[path = "cuda/mod.rs"]
+mod common;
+
+use common::*;
 use ringkernel_backends::abi::slot::Correlation;
-use ringkernel_backends::abi::{FaultKind, HasTerminated, Header, ring::Consumer, tag};
-use ringkernel_backends::cuda::CudaDevice;
+use ringkernel_backends::abi::{FaultKind, HasTerminated, Header, tag};
+
 use ringkernel_backends::kernel::*;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false };
@@ -46,118 +50,6 @@ static BLOBS: KernelDescriptor = KernelDescriptor {
     default_state: None,
     mesh: ringkernel_backends::mesh::Mesh::NONE,
 };
-
-fn no_native(_: NativeShardSpec<'_>) -> Result<Box<dyn NativeShard>, DeviceError> {
-    Err(DeviceError::Terminated)
-}
-
-struct Quiet;
-impl Progress for Quiet {
-    fn progress(&self) {}
-}
-
-/// The test that fills the GPU runs alone.
-static GPU: RwLock<()> = RwLock::new(());
-
-fn device(test: &str, kernels: &[&'static KernelDescriptor]) -> Option<CudaDevice> {
-    match CudaDevice::open(0, kernels) {
-        Ok(device) => Some(device),
-        Err(error) => {
-            let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == "cuda"), "{test}: {error}");
-            eprintln!("skipped: {test}: {error}");
-            None
-        }
-    }
-}
-
-struct Running {
-    kernel: Arc<dyn Kernel>,
-    consumers: Vec<Consumer>,
-}
-
-impl Running {
-    fn launch(
-        device: &CudaDevice,
-        descriptor: &'static KernelDescriptor,
-        instances: u32,
-        capacity: u32,
-        active: bool,
-    ) -> Self {
-        Self::tuned(device, descriptor, instances, capacity, active, Tuning::default())
-    }
-
-    fn tuned(
-        device: &CudaDevice,
-        descriptor: &'static KernelDescriptor,
-        instances: u32,
-        capacity: u32,
-        active: bool,
-        tuning: Tuning,
-    ) -> Self {
-        let kernel = device
-            .launch(LaunchSpec {
-                descriptor,
-                instances,
-                queue_capacity: capacity,
-                active,
-                initial: Arc::new(|instance, out| {
-                    out.fill(0);
-                    if let Some(first) = out.first_chunk_mut::<8>() {
-                        *first = (instance as u64 * 1_000_000).to_le_bytes();
-                    }
-                }),
-                idle: IdlePolicy::Backoff,
-                tuning,
-                mesh: Default::default(),
-                progress: Arc::new(Quiet),
-            })
-            .unwrap();
-        let consumers = kernel.ports().iter().map(|port| port.replies.consumer()).collect();
-        Self { kernel, consumers }
-    }
-
-    fn push(&self, tag: u32, instance: u32, index: u32, payload: &[u8]) {
-        let header =
-            Header { tag, instance, correlation: Correlation { index, generation: 3 }, words: 0, hlc: 0 };
-        let port = &self.kernel.ports()[instance as usize % self.kernel.ports().len()];
-        let begin = Instant::now();
-        while port.requests.try_push(header, payload).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "the ring stays full");
-            std::hint::spin_loop();
-        }
-    }
-
-    fn pop(&mut self, shard: usize) -> (Header, Vec<u32>) {
-        let mut words = vec![0; 80];
-        let begin = Instant::now();
-        loop {
-            let port = &self.kernel.ports()[shard];
-            if let Some(header) = self.consumers[shard].pop(&port.replies, &mut words) {
-                self.consumers[shard].publish(&port.replies);
-                words.truncate(header.words as usize);
-                return (header, words);
-            }
-            assert!(begin.elapsed() < Duration::from_secs(5), "no reply: {:?}", self.kernel.control());
-        }
-    }
-
-    fn settled(&self, processed: u64) {
-        let begin = Instant::now();
-        while self.kernel.control().messages_processed != processed {
-            assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", self.kernel.control());
-        }
-    }
-
-    fn end(self) {
-        self.kernel.terminate(Duration::from_secs(5)).unwrap();
-        self.kernel.terminate(Duration::from_secs(5)).unwrap();
-    }
-}
-
-fn as_i64(words: &[u32]) -> i64 {
-    (words[0] as u64 | (words[1] as u64) << 32) as i64
-}
 
 #[test]
 fn a_resident_kernel_answers_one_by_one_and_its_counters_agree() {

@@ -1,8 +1,10 @@
 //! Joins an actor's PTX (its handlers and `ringkernel_dispatch`) with the resident loop, for the device at hand.
 
-use super::paste::paste;
-use crate::abi::{FaultKind, fault, slot, state_stride, tag};
+use super::links::{DROP_OLDEST, SPILL};
+use super::paste::{Calls, paste};
+use crate::abi::{FaultKind, clock, fault, slot, state_stride, tag};
 use crate::kernel::KernelDescriptor;
+use crate::mesh::Sent;
 use std::fmt::Write;
 
 /// The entry point the joined module has.
@@ -12,6 +14,7 @@ pub(super) const ENTRY: &std::ffi::CStr = c"ringkernel_resident";
 const RUNTIME: &str = concat!(
     include_str!("runtime/entry.ptx"),
     include_str!("runtime/look.ptx"),
+    include_str!("runtime/mail.ptx"),
     include_str!("runtime/handle.ptx"),
     include_str!("runtime/answer.ptx"),
     include_str!("runtime/idle.ptx"),
@@ -33,7 +36,9 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
     let (major, minor) = version.max(RUNTIME_VERSION);
     let mut text =
         format!(".version {major}.{minor}\n.target sm_{}\n.address_size 64\n", cc.min(NEWEST_TARGET));
-    let pasted = paste(&handlers);
+    let mut calls = Calls::new(call_text);
+    let pasted = paste(&handlers, &mut calls);
+    let meshed = calls.used();
     text.push_str(&pasted.outside);
     text.push('\n');
 
@@ -48,6 +53,13 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         };
         let _ = writeln!(expect, "    @%p mov.u32         %kind, 0;");
     }
+    let receives = descriptor.mesh.receives;
+    for message in receives.iter().filter(|message| descriptor.handler(message.tag).is_none()) {
+        let words = message.size.div_ceil(4);
+        let _ = writeln!(expect, "    setp.eq.u32         %p, %h0, {};", message.tag);
+        let _ = writeln!(expect, "    @%p mov.u32         %expect, {words};");
+        let _ = writeln!(expect, "    @%p mov.u32         %kind, {KEEP};");
+    }
     let padded = |bytes: u32| (bytes.next_multiple_of(12) + 12).max(24);
     let constants = [
         ("{MESSAGE_BYTES}", padded(descriptor.message_size()).to_string()),
@@ -60,15 +72,88 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         ("{FAULT_WORDS}", fault::FAULT_WORDS.to_string()),
         ("{NO_CORRELATION}", slot::NO_CORRELATION.to_string()),
         ("{NAP}", NAP.to_string()),
+        ("{KEEP}", KEEP.to_string()),
+        ("{FROM_KERNEL}", slot::FROM_KERNEL.to_string()),
+        ("{FORWARDED}", slot::FORWARDED.to_string()),
+        ("{COUNTER_BITS}", clock::COUNTER_BITS.to_string()),
+        ("{DRIFT}", clock::DRIFT.to_string()),
         ("{EXPECT}\n", expect),
         ("{DISPATCH}\n", pasted.dispatch),
     ];
-    let mut runtime = RUNTIME.to_owned();
+    let mut runtime = loop_text(&|part| match part {
+        "mesh" => meshed,
+        _ => !receives.is_empty(),
+    });
+    runtime = runtime.replace("{CLOCK}\n", if cc >= 80 { REDUCED } else { SHUFFLED });
+    let mut copies = runtime.split("{COUNTERS}\n").enumerate();
+    let first = copies.next().map_or(String::new(), |(_, text)| text.to_owned());
+    runtime = copies.fold(first, |all, (n, text)| all + &COUNTERS.replace("{N}", &n.to_string()) + text);
     for (name, value) in constants {
         runtime = runtime.replace(name, &value);
     }
     text.push_str(&runtime);
     text
+}
+
+/// Says of a message in the loop that no handler takes it and one may ask for it. No fault's number.
+const KEEP: u32 = 255;
+
+/// The figures that go across the bus.
+const COUNTERS: &str = include_str!("runtime/counters.ptx");
+/// The shard's clock is the largest of its lanes': with an instruction for it, and without.
+const REDUCED: &str = include_str!("runtime/clock_reduced.ptx");
+const SHUFFLED: &str = include_str!("runtime/clock_shuffled.ptx");
+
+/// The loop; what stands between the marks `//{part` and `//}part` is for kernels that have that part.
+fn loop_text(has: &dyn Fn(&str) -> bool) -> String {
+    let mut keep = true;
+    let mut kept = String::with_capacity(RUNTIME.len());
+    for line in RUNTIME.lines() {
+        if let Some(part) = line.strip_prefix("//{") {
+            keep = has(part);
+        } else if line.starts_with("//}") {
+            keep = true;
+        } else if keep {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// What stands where a handler calls the function of this name, if it is one of the loop's.
+fn call_text(name: &str) -> Option<String> {
+    let text = match name {
+        "ringkernel_send" => include_str!("runtime/calls/send.ptx"),
+        "ringkernel_forward" => include_str!("runtime/calls/forward.ptx"),
+        "ringkernel_reply" => include_str!("runtime/calls/reply.ptx"),
+        "ringkernel_output" => include_str!("runtime/calls/output.ptx"),
+        "ringkernel_receive" => include_str!("runtime/calls/receive.ptx"),
+        "ringkernel_publish" => include_str!("runtime/calls/publish.ptx"),
+        "ringkernel_clock" => include_str!("runtime/calls/clock.ptx"),
+        "ringkernel_sender" => include_str!("runtime/calls/sender.ptx"),
+        _ => return None,
+    };
+    let mut text = text
+        .replace("{DELIVER}\n", include_str!("runtime/calls/deliver.ptx"))
+        .replace("{OUT}\n", include_str!("runtime/calls/out.ptx"));
+    for (name, value) in [
+        ("{SENT_FULL}", Sent::Full as u32),
+        ("{SENT_GONE}", Sent::Gone as u32),
+        ("{SENT_NO_INSTANCE}", Sent::NoInstance as u32),
+        ("{SENT_NO_SENDER}", Sent::NoSender as u32),
+        ("{FROM_KERNEL}", slot::FROM_KERNEL.into()),
+        ("{FORWARDED}", slot::FORWARDED.into()),
+        ("{NO_CORRELATION}", slot::NO_CORRELATION),
+        ("{OUTPUT}", slot::OUTPUT),
+        ("{RELAY}", slot::RELAY),
+        ("{PUBLISHED}", slot::PUBLISHED),
+        ("{SPILL}", SPILL),
+        ("{DROP_OLDEST}", DROP_OLDEST),
+    ] {
+        text = text.replace(name, &value.to_string());
+    }
+    Some(text)
 }
 
 /// Takes the module directives off an actor's PTX: its version, and the rest.
@@ -93,6 +178,7 @@ mod tests {
     use super::super::assembling::assembles;
     use super::*;
     use crate::kernel::{Group, HandlerInfo, MessageInfo, Needs};
+    use crate::mesh::Mesh;
 
     static ACCOUNT: KernelDescriptor = KernelDescriptor {
         id: "account",
@@ -137,6 +223,21 @@ mod tests {
         ] {
             assert!(!text.contains(name), "{name} is left");
         }
+    }
+
+    static COURIER: KernelDescriptor =
+        KernelDescriptor { ptx: include_str!("../../tests/cuda/courier.ptx"), mesh: RECEIVES, ..ACCOUNT };
+    const RECEIVES: Mesh = Mesh {
+        receives: &[MessageInfo { name: "Parcel", tag: 3011, size: 4, variable: false }],
+        ..Mesh::NONE
+    };
+
+    #[test]
+    fn what_handlers_call_is_pasted_and_assembles_for_every_target() {
+        let text = module_text(&COURIER, 90);
+        assert!(!text.contains("ringkernel_send") && !text.contains("//{mesh"), "{text}");
+        assert!(!text.contains("{DELIVER}") && !text.contains("{OUT"));
+        assembles("what_handlers_call_is_pasted", |cc| module_text(&COURIER, cc));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! the messages that sixteen warps can handle. So their text is put where the calls were: parameters become
 //! the loop's registers, `ret` becomes a branch, and each body gets braces of its own, which scope its registers and labels.
 //!
-//! Functions that handlers call (for the remainder of floats, say) stay functions.
+//! Functions that handlers call (for the remainder of floats, say) stay functions. What handlers call of the loop (`ringkernel_send` and its like, which
+//! are declared `.extern` in their text) is pasted too: see [`Calls`].
 
 use std::collections::HashMap;
 
@@ -20,6 +21,61 @@ pub(super) struct Pasted {
     pub(super) dispatch: String,
 }
 
+/// The loop's side of what handlers call: where a call stood, its arguments go into the registers `%ks_<parameter>`, the text for it follows, and what it
+/// left in `%ks_sent` or `%ks_time` is the answer.
+pub(super) struct Calls {
+    text: fn(&str) -> Option<String>,
+    used: bool,
+}
+
+impl Calls {
+    /// With the text for a function's name.
+    pub(super) fn new(text: fn(&str) -> Option<String>) -> Self {
+        Self { text, used: false }
+    }
+
+    /// Whether there was any.
+    pub(super) fn used(&self) -> bool {
+        self.used
+    }
+
+    /// What stands for the call between these braces, if it is one of ours.
+    fn replace(&mut self, inner: &[&str]) -> Option<String> {
+        let called = inner.iter().find_map(|line| {
+            let call = line.trim().strip_prefix("call ")?;
+            call.split([',', ' ', ';'])
+                .find(|word| word.starts_with("ringkernel_") && *word != "ringkernel_dispatch")
+        })?;
+        let body = (self.text)(called)?;
+        self.used = true;
+        let mut text = String::from("    {\n");
+        for line in inner.iter().map(|line| line.trim()) {
+            let Some((ty, rest)) = line.strip_prefix("st.param.").and_then(|line| line.split_once(' '))
+            else {
+                continue;
+            };
+            let Some((name, value)) = rest.trim().strip_prefix('[').and_then(|rest| rest.split_once("],"))
+            else {
+                continue;
+            };
+            let name = name.trim().trim_end_matches('_');
+            text.push_str(&format!("    mov.{ty} %ks_{name}, {}\n", value.trim()));
+        }
+        text.push_str(&body);
+        for line in inner.iter().map(|line| line.trim()) {
+            let Some((ty, rest)) = line.strip_prefix("ld.param.").and_then(|line| line.split_once(' '))
+            else {
+                continue;
+            };
+            let Some((register, _)) = rest.split_once(',') else { continue };
+            let answer = if ty.ends_with("64") { "time" } else { "sent" };
+            text.push_str(&format!("    mov.{ty} {}, %ks_{answer};\n", register.trim()));
+        }
+        text.push_str("    }");
+        Some(text)
+    }
+}
+
 struct Function<'a> {
     name: &'a str,
     text: Vec<&'a str>,
@@ -27,11 +83,15 @@ struct Function<'a> {
 }
 
 /// Takes an actor's PTX (without the module's directives) apart.
-pub(super) fn paste(ptx: &str) -> Pasted {
+pub(super) fn paste(ptx: &str, calls: &mut Calls) -> Pasted {
     let mut outside = Vec::new();
     let mut functions = Vec::new();
     let mut lines = ptx.lines();
     while let Some(line) = lines.next() {
+        // The loop is where these are.
+        if line.starts_with(".extern .func") && line.contains("ringkernel_") {
+            continue;
+        }
         let Some(name) = function_name(line) else {
             outside.push(line);
             continue;
@@ -48,7 +108,8 @@ pub(super) fn paste(ptx: &str) -> Pasted {
         functions.push(Function { name, text, body });
     }
     let by_name: HashMap<&str, &Function<'_>> = functions.iter().map(|f| (f.name, f)).collect();
-    let mut pasting = Pasting { functions: &by_name, text: String::new(), returns: 0, used: Vec::new() };
+    let mut pasting =
+        Pasting { functions: &by_name, calls, text: String::new(), returns: 0, used: Vec::new() };
     if let Some(dispatch) = by_name.get("ringkernel_dispatch") {
         pasting.block(&dispatch.body);
         pasting.used.push(dispatch.name);
@@ -68,6 +129,7 @@ fn function_name(line: &str) -> Option<&str> {
 
 struct Pasting<'a> {
     functions: &'a HashMap<&'a str, &'a Function<'a>>,
+    calls: &'a mut Calls,
     text: String,
     returns: u32,
     used: Vec<&'a str>,
@@ -108,6 +170,9 @@ impl<'a> Pasting<'a> {
 
     /// What stands between braces inside a function: a call of a handler, which is pasted, or anything else, which stays.
     fn call_or_braces(&mut self, inner: &[&'a str]) {
+        if let Some(text) = self.calls.replace(inner) {
+            return self.line(&text);
+        }
         let callee = inner.iter().find_map(|line| {
             let name = line.trim().strip_prefix("call ")?.split(',').nth(1)?.trim();
             self.functions.get(name).filter(|function| takes_what_the_loop_has(function))
@@ -188,7 +253,7 @@ Ferret:
 
     #[test]
     fn handlers_are_pasted_their_helpers_stay_and_returns_become_branches() {
-        let pasted = paste(ACTOR);
+        let pasted = paste(ACTOR, &mut Calls::new(|_| None));
         assert!(pasted.outside.contains("helper(.param"), "{}", pasted.outside);
         assert!(!pasted.outside.contains("Actor_add") && !pasted.outside.contains("ringkernel_dispatch"));
         let lines: Vec<&str> = pasted.dispatch.lines().map(str::trim).collect();

@@ -2,6 +2,7 @@
 
 use super::driver::DeviceMemory;
 use super::driver::Function;
+use super::links::Links;
 use super::resident::{self, Core, Phase};
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 /// as fast as it can keeps some eight warps busy; with more, each look finds less.
 const SHARDS: u32 = 8;
 /// The most it can be told to have.
-const MOST_SHARDS: u32 = 64;
+const MOST_SHARDS: u32 = 1024;
 /// A reply ring holds at least this many slots: a warp publishes up to 32 replies at once.
 const LEAST_REPLIES: u32 = 64;
 
@@ -28,13 +29,21 @@ const REQUEST_HEAD: usize = 192;
 pub(super) const ACK: usize = REQUEST_HEAD + 8;
 /// The device's clock at its last idle sign of life.
 pub(super) const BEAT: usize = ACK + 8;
+/// Messages taken from the mailbox.
+pub(super) const RECEIVED: usize = ACK + 16;
 const REPLY_HEAD: usize = 256;
 const SLOTS: usize = 384;
 
 /// The device-side save area of a shard: what a paused kernel goes on with.
-const SAVED_BYTES: usize = 64;
+const SAVED_BYTES: usize = 128;
 /// Its running minimum, which starts at the largest value.
 const SAVED_MIN: usize = 48;
+/// The next message of its mailbox.
+const SAVED_MAIL: usize = 56;
+
+/// Bytes of a shard's parameters: [`ShardParams`], and from [`PARAMS`] on where its neighbours are (`links`).
+pub(super) const SHARD_PARAMS: usize = 256;
+pub(super) const PARAMS: usize = size_of::<ShardParams>();
 
 /// What the resident loop reads when it starts; `runtime/entry.ptx` knows these offsets.
 #[repr(C, align(128))]
@@ -85,8 +94,9 @@ pub(super) fn launch(
     };
     let request_shape = SlotShape::for_payload(descriptor.message_size() as usize)
         .ok_or_else(|| too_large("a message", descriptor.message_size()))?;
-    let reply_shape = SlotShape::for_payload(descriptor.reply_size() as usize)
-        .ok_or_else(|| too_large("a reply", descriptor.reply_size()))?;
+    let reply_size = descriptor.reply_payload_size();
+    let reply_shape =
+        SlotShape::for_payload(reply_size as usize).ok_or_else(|| too_large("a reply", reply_size))?;
 
     let idle_after = idle_after(&shared, spec.tuning.mode);
     // Shard numbers are the low bits of instance numbers, so their count is a power of two. A kernel that leaves when it has nothing
@@ -114,11 +124,15 @@ pub(super) fn launch(
     let cached = Some(per_shard * state_stride).filter(|bytes| *bytes <= MOST_CACHED).unwrap_or(0);
     let state = DeviceMemory::zeroed(&shared.pool, state_bytes, "instance state")?;
     let saved = DeviceMemory::zeroed(&shared.pool, SAVED_BYTES * shards as usize, "kernel save areas")?;
-    let params = DeviceMemory::zeroed(&shared.pool, 128 * shards as usize, "kernel parameters")?;
+    let links = Links::new(spec.mesh, request_shape, spec.instances, start);
+    let link_params = links.first_params(shared.clock_offset());
+    let params = DeviceMemory::zeroed(&shared.pool, SHARD_PARAMS * shards as usize, "kernel parameters")?;
     let pinned = Arc::new(shared.arena.take(shard_bytes * shards as usize)?);
     let owner: Arc<dyn Any + Send + Sync> = pinned.clone();
 
     let mut ports = Vec::new();
+    let mut all_params = vec![0; SHARD_PARAMS * shards as usize];
+    let mut all_saved = vec![0; SAVED_BYTES * shards as usize];
     for shard in 0..shards {
         let base = shard as usize * shard_bytes;
         let request_slots = base + SLOTS;
@@ -162,36 +176,39 @@ pub(super) fn launch(
             pinned.host(base + TELEMETRY).cast::<TelemetryBuffer>().write(TelemetryBuffer::default());
             pinned.host(base + ACK).cast::<u32>().write(u32::MAX);
         }
-        params.write(
-            128 * shard as usize,
-            bytemuck::bytes_of(&ShardParams {
-                control: address(CONTROL),
-                telemetry: address(TELEMETRY),
-                request_slots: pinned.device(request_slots),
-                request_head: address(REQUEST_HEAD),
-                reply_slots: pinned.device(reply_slots),
-                reply_head: address(REPLY_HEAD),
-                state: state.address + (shard as usize * per_shard * state_stride) as u64,
-                saved: saved.address + (SAVED_BYTES * shard as usize) as u64,
-                ack: address(ACK),
-                request_mask: requests - 1,
-                request_bytes: request_shape.bytes() as u32,
-                reply_mask: replies - 1,
-                reply_bytes: reply_shape.bytes() as u32,
-                instances,
-                shard_shift: shards.ilog2(),
-                shard,
-                spin: (spec.idle == IdlePolicy::Spin) as u32,
-                idle_after: idle_after.map_or(0, |after| after.as_nanos().clamp(1, u64::MAX.into()) as u64),
-                stop_after: spec.tuning.stop_after.unwrap_or(u64::MAX),
-                cached: cached as u32 / 4,
-                pad: 0,
-            }),
-        )?;
-        let area = SAVED_BYTES * shard as usize;
-        saved.write(area, &[start.to_le_bytes(), start.to_le_bytes()].concat())?;
-        saved.write(area + SAVED_MIN, &u64::MAX.to_le_bytes())?;
+        let mine = ShardParams {
+            control: address(CONTROL),
+            telemetry: address(TELEMETRY),
+            request_slots: pinned.device(request_slots),
+            request_head: address(REQUEST_HEAD),
+            reply_slots: pinned.device(reply_slots),
+            reply_head: address(REPLY_HEAD),
+            state: state.address + (shard as usize * per_shard * state_stride) as u64,
+            saved: saved.address + (SAVED_BYTES * shard as usize) as u64,
+            ack: address(ACK),
+            request_mask: requests - 1,
+            request_bytes: request_shape.bytes() as u32,
+            reply_mask: replies - 1,
+            reply_bytes: reply_shape.bytes() as u32,
+            instances,
+            shard_shift: shards.ilog2(),
+            shard,
+            spin: (spec.idle == IdlePolicy::Spin) as u32,
+            idle_after: idle_after.map_or(0, |after| after.as_nanos().clamp(1, u64::MAX.into()) as u64),
+            stop_after: spec.tuning.stop_after.unwrap_or(u64::MAX),
+            cached: cached as u32 / 4,
+            pad: 0,
+        };
+        let bytes = &mut all_params[SHARD_PARAMS * shard as usize..][..SHARD_PARAMS];
+        bytes[..PARAMS].copy_from_slice(bytemuck::bytes_of(&mine));
+        bytes[PARAMS..PARAMS + link_params.len()].copy_from_slice(&link_params);
+        let area = &mut all_saved[SAVED_BYTES * shard as usize..][..SAVED_BYTES];
+        for (at, value) in [(0, start), (8, start), (SAVED_MIN, u64::MAX), (SAVED_MAIL, start)] {
+            area[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
     }
+    params.write(0, &all_params)?;
+    saved.write(0, &all_saved)?;
     write_initial_state(&spec, &state, shards, per_shard, state_stride)?;
 
     let fit = function.blocks_per_multiprocessor(&shared.context, WARP, cached)?;
@@ -206,6 +223,7 @@ pub(super) fn launch(
         shards,
         multiprocessors: shards as f64 / fit as f64,
         params,
+        links,
         state,
         _saved: saved,
         pinned,

@@ -1,12 +1,14 @@
 //! A launched kernel: its memory, its start, its pauses and its end.
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
-use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
+use super::links::{Links, Neighbour};
+use super::prepare::{ACK, BEAT, CONTROL, RECEIVED, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{ControlBlock, ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
 use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
+use crate::mesh::{KernelNumber, MailboxSnapshot, Subscriber, Target, as_kernel};
 use crate::states::States;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +27,8 @@ pub(super) struct Core {
     pub(super) multiprocessors: f64,
     /// Device address of the parameter blocks.
     pub(super) params: DeviceMemory,
+    /// Where others are, and its mailbox.
+    pub(super) links: Links,
     pub(super) state: DeviceMemory,
     pub(super) _saved: DeviceMemory,
     pub(super) pinned: Arc<Pinned>,
@@ -109,7 +113,7 @@ impl Core {
         unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + CONTROL).cast() }
     }
 
-    fn telemetry(&self, shard: u32) -> &TelemetryBuffer {
+    pub(super) fn telemetry(&self, shard: u32) -> &TelemetryBuffer {
         // SAFETY: as for `control`.
         unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + TELEMETRY).cast() }
     }
@@ -121,6 +125,50 @@ impl Core {
             unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + BEAT).cast::<AtomicU64>() };
         // Relaxed: whether it moves is all that is asked.
         beat.load(Ordering::Relaxed)
+    }
+
+    /// Messages the shard has taken from its mailbox.
+    pub(super) fn received(&self, shard: u32) -> u64 {
+        // SAFETY: as for `control`.
+        let received =
+            unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + RECEIVED).cast::<AtomicU64>() };
+        // Relaxed: a figure.
+        received.load(Ordering::Relaxed)
+    }
+
+    /// Runs `change` on the parameters while no handler runs; the kernel reads them before one does again.
+    pub(super) fn at_rest(
+        &self,
+        change: impl FnOnce(&DeviceMemory) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let phase = self.phase();
+        match *phase {
+            Phase::Prepared => return change(&self.params),
+            Phase::Resident => {}
+            Phase::Ended | Phase::Stuck => return Err(DeviceError::Terminated),
+        }
+        // Relaxed: written with the phase's lock held.
+        let active = self.control(0).is_active.load(Ordering::Relaxed) != 0;
+        if !active {
+            return change(&self.params);
+        }
+        let outcome = self.switch(false).and_then(|()| change(&self.params));
+        self.switch(true).and(outcome)
+    }
+
+    /// Throws the switch, and waits until every shard has taken note. With the phase's lock held.
+    fn switch(&self, active: bool) -> Result<(), DeviceError> {
+        for shard in 0..self.shards {
+            // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
+            self.control(shard).is_active.store(active as i32, Ordering::Release);
+            if self.control(shard).has_terminated.load(Ordering::Relaxed) == 1 {
+                return Err(DeviceError::Terminated);
+            }
+        }
+        fence(Ordering::SeqCst);
+        self.bring_back(START_DEADLINE)?;
+        self.wake()?;
+        self.wait_for_ack(active, START_DEADLINE)
     }
 
     fn ack(&self, shard: u32) -> &AtomicU32 {
@@ -381,6 +429,18 @@ struct CudaKernel {
 }
 
 impl CudaKernel {
+    /// Where a target is, seen from here.
+    fn neighbour(&self, target: Target<'_>) -> Result<Neighbour, DeviceError> {
+        match target {
+            Target::Nobody => Ok(Neighbour::default()),
+            Target::Host(number) => Ok(Neighbour::by_host(number)),
+            Target::Kernel(kernel) => match as_kernel::<Self>(kernel) {
+                Some(other) if Arc::ptr_eq(&other.core.shared, &self.core.shared) => other.core.neighbour(),
+                _ => Err(DeviceError::NotConnected { reason: "the other kernel is on another device" }),
+            },
+        }
+    }
+
     fn layout(&self) -> Layout<'_> {
         let (shards, stride) = (self.core.shards, self.state_stride);
         Layout { memory: &self.core.state, shards, per_shard: self.per_shard, stride }
@@ -430,17 +490,39 @@ impl Kernel for CudaKernel {
         if *phase != Phase::Resident {
             return Err(DeviceError::Terminated);
         }
-        for shard in 0..self.core.shards {
-            // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
-            self.core.control(shard).is_active.store(active as i32, Ordering::Release);
-            if self.core.control(shard).has_terminated.load(Ordering::Relaxed) == 1 {
-                return Err(DeviceError::Terminated);
-            }
-        }
-        fence(Ordering::SeqCst);
-        self.core.bring_back(START_DEADLINE)?;
-        self.core.wake()?;
-        self.core.wait_for_ack(active, START_DEADLINE)
+        self.core.switch(active)
+    }
+
+    fn connect(&self, route: usize, target: Target<'_>) -> Result<(), DeviceError> {
+        self.core.set_route(route, self.neighbour(target)?)
+    }
+
+    fn set_peer(&self, number: KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
+        self.core.set_neighbour(number, self.neighbour(target)?)
+    }
+
+    fn set_subscribers(
+        &self,
+        topic: usize,
+        subscribers: &[Subscriber],
+        host: bool,
+    ) -> Result<(), DeviceError> {
+        let who = subscribers.iter().map(|subscriber| {
+            self.neighbour(Target::Kernel(&subscriber.kernel)).map(|to| to.at(subscriber.instance))
+        });
+        self.core.set_topic(topic, who.collect::<Result<_, _>>()?, host)
+    }
+
+    fn missed(&self, topic: usize) -> Vec<u64> {
+        self.core.missed_of(topic)
+    }
+
+    fn relayed(&self, shard: usize, receiver: KernelNumber) {
+        self.core.count_returned(shard, receiver);
+    }
+
+    fn mailbox(&self) -> MailboxSnapshot {
+        self.core.mailbox_figures()
     }
 
     fn control(&self) -> ControlSnapshot {

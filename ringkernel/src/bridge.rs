@@ -9,6 +9,11 @@
 //! has left a token. Work that is raised while there is other work finds the thread awake, or *dozing* between two looks and
 //! then wakes it; should it miss that the thread begins to doze, it waits for the next look like the other work does.
 //!
+//! **Kernels that speak unasked are looked at as well.** What a handler gives out or publishes, what it sends by way of the host, and the answer to
+//! what another kernel forwarded to it come out of rings for whose sake nobody raised the kernel's work. Where a kernel may do such things
+//! ([`Place::speaks`](crate::mesh::Place::speaks)), every round looks at its rings, and the thread does not park beside it for longer than
+//! [`LONGEST`].
+//!
 //! **A lost device is noticed by whoever looks, and told to all.** What waits for a kernel that is not active can only be told that its
 //! device is lost, so for its sake the thread does not park but looks after the device now and then.
 
@@ -173,13 +178,18 @@ impl Bridge {
                 all.retain(|kernel| kernel.strong_count() > 0);
                 kernels.extend(all.iter().cloned());
             }
-            let (mut work, mut moved, mut watch) = (false, false, false);
-            for kernel in kernels.iter().filter_map(Weak::upgrade).filter(|kernel| kernel.is_waited_for()) {
+            let (mut work, mut moved, mut watch, mut speak) = (false, false, false, false);
+            for kernel in kernels.iter().filter_map(Weak::upgrade) {
+                let (waited_for, speaks) = (kernel.is_waited_for(), kernel.may_speak());
                 if !kernel.may_answer() {
-                    watch = true;
+                    watch |= waited_for;
                     continue;
                 }
-                work = true;
+                if !waited_for && !speaks {
+                    continue;
+                }
+                work |= waited_for;
+                speak |= speaks;
                 moved |= kernel.look();
                 if rounds >= SPIN || self.policy == BridgePolicy::Park {
                     self.check_device(&kernel);
@@ -200,9 +210,9 @@ impl Bridge {
                         (rounds, quiet_since) = (0, Instant::now());
                     }
                 }
-                Next::Park if watch => {
+                Next::Park if watch || speak => {
                     self.dozing.store(true, Ordering::Relaxed);
-                    thread::park_timeout(WATCH);
+                    thread::park_timeout(if speak { LONGEST } else { WATCH });
                     if !self.dozing.swap(false, Ordering::Relaxed) {
                         (rounds, quiet_since) = (0, Instant::now());
                     }

@@ -160,6 +160,19 @@ pub enum RingKernelError {
     /// A message was not published, or a subscription not begun.
     #[error(transparent)]
     PubSub(#[from] PubSubError),
+    /// No handler gives out messages of that type.
+    #[error(
+        "`{actor}` gives out no `{message}`; what its handlers send, publish or give out is {}",
+        list(given)
+    )]
+    NotGivenOut {
+        /// The actor.
+        actor: &'static str,
+        /// The message.
+        message: &'static str,
+        /// What does leave it.
+        given: Vec<&'static str>,
+    },
     /// The reply is of another type than the one asked for.
     #[error("the reply is a `{got}`, not a `{expected}`")]
     UnexpectedReply {

@@ -129,7 +129,7 @@ pub use handle::KernelHandle;
 pub use hlc::{ClockDrift, Hlc, HlcTimestamp};
 pub use image::{ImageError, StateImage};
 pub use lifecycle::{KernelState, Transition};
-pub use mesh::{Connection, Via};
+pub use mesh::{Connection, Output, Outputs, RelaySnapshot, Via};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
 pub use queue::MessageQueue;

@@ -11,11 +11,12 @@ use crate::hung::Watchdog;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::lifecycle::{KernelState, Lifecycle, Transition};
-use crate::mesh::{self, Place};
+use crate::mesh::{self, Backlog, Outlets, Place, Relays};
 use crate::options::Checked;
 use crate::pending::Slab;
 use crate::pubsub::Broker;
 use crate::ticket::Patience;
+use ringkernel_backends::abi::SlotShape;
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
 use ringkernel_backends::mesh::MeshSpec;
@@ -72,6 +73,12 @@ pub(crate) struct LiveKernel {
     pub(crate) slab: Slab,
     pub(crate) flights: Flights,
     pub(crate) inbox: Inbox,
+    pub(crate) outlets: Outlets,
+    pub(crate) topics: Arc<Broker>,
+    /// Messages from other kernels that wait for room in this one.
+    pub(crate) backlog: Backlog,
+    /// What this one sends by way of the host.
+    pub(crate) relays: Relays,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) lanes: Box<[Lane]>,
     ended: OnceLock<Ended>,
@@ -134,7 +141,9 @@ impl LiveKernel {
         };
         let kernel = device.launch(spec).map_err(device_error)?;
         let bridge = if kernel.must_be_polled() { Some(bridge().map_err(device_error)?) } else { None };
-        let reply_words = kernel.ports().first().map_or(0, |port| port.replies.shape().payload_words());
+        // Slots of replies may be larger, for what is sent beside them.
+        let shape = SlotShape::for_payload(descriptor.reply_size() as usize);
+        let reply_words = shape.map_or(0, SlotShape::payload_words);
         let live = Arc::new(Self {
             descriptor,
             place,
@@ -143,6 +152,10 @@ impl LiveKernel {
             slab: Slab::new(reply_words),
             flights: Flights::new((descriptor.reply_size() as usize).div_ceil(4)),
             inbox: Inbox::default(),
+            outlets: Outlets::new(&descriptor.mesh),
+            topics: registry.topics.clone(),
+            backlog: Backlog::new(kernel.ports().len()),
+            relays: Relays::default(),
             lanes: kernel.ports().iter().map(Lane::new).collect(),
             kernel,
             ended: OnceLock::new(),
@@ -256,6 +269,8 @@ impl LiveKernel {
             lane.room.call(|| usize::MAX);
         }
         self.inbox.arrived().notify(usize::MAX);
+        self.outlets.end();
+        self.close_backlog();
     }
 
     /// Why the kernel takes no more requests, for a request that was handed over or was not.

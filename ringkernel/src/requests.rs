@@ -4,12 +4,13 @@ use crate::encoded::Encoded;
 use crate::flight::{self, Cells, FLIGHTS, Reply, Settled};
 use crate::lane::{Lane, Sink};
 use crate::live::{LiveKernel, wake};
-use crate::pending::{Delivered, Owner, Refused};
+use crate::pending::{Owner, Refused};
 use crate::room::Place;
 use crate::ticket::Ticket;
 use crate::{DecodeError, HandlerFault, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use ringkernel_backends::abi::ring::{Payload, prefetch};
+use ringkernel_backends::abi::slot::{GENERATION_MASK, PUBLISHED};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
@@ -32,6 +33,7 @@ const SMALL: usize = 64;
 /// What one drain of a ring delivers.
 struct Delivery<'a> {
     live: &'a LiveKernel,
+    shard: usize,
     /// The flight that got the last reply: the next is likely to be for the same.
     last: Option<(usize, &'a Cells)>,
     /// The flights that got replies, a bit each, and how many.
@@ -41,8 +43,8 @@ struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     #[inline]
-    fn to(live: &'a LiveKernel) -> Self {
-        Self { live, last: None, touched: 0, counts: [0; FLIGHTS] }
+    fn to(live: &'a LiveKernel, shard: usize) -> Self {
+        Self { live, shard, last: None, touched: 0, counts: [0; FLIGHTS] }
     }
 
     /// Delivers the reply to a single request.
@@ -51,15 +53,14 @@ impl<'a> Delivery<'a> {
     fn deliver_one(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
         payload.copy_to(words);
         let words = &words[..payload.words().min(words.len())];
-        let (delivered, watched) = self.live.slab.deliver(header.correlation, header.tag, words);
-        if watched {
-            self.live.lower_work();
-        }
-        match delivered {
-            Delivered::Asker(waker) => waker.into_iter().for_each(wake),
-            Delivered::Inbox(key) => self.live.inbox.push(key),
-            Delivered::Discarded | Delivered::Unknown => {}
-        }
+        self.live.answer_one(header.correlation, header.tag, words);
+    }
+
+    /// Delivers what is no such reply.
+    #[cold]
+    fn deliver_other(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        payload.copy_to(words);
+        self.live.arrived(self.shard, header, &words[..payload.words().min(words.len())]);
     }
 }
 
@@ -82,11 +83,17 @@ fn put(payload: &Payload<'_>, pairs: &[AtomicU64]) {
     }
 }
 
+/// Whether a reply is to a request of the kernel's own: no mark above the generation, and an index of a slab or a flight.
+#[inline]
+fn is_own(correlation: Correlation) -> bool {
+    correlation.generation & !GENERATION_MASK == 0 && correlation.index < PUBLISHED
+}
+
 impl Sink for Delivery<'_> {
     #[inline]
     fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
-        if !header.correlation.is_some() {
-            return;
+        if !is_own(header.correlation) {
+            return self.deliver_other(header, payload, words);
         }
         if let Some((flight, cell)) = flight::named(header.correlation) {
             let cells = match self.last {
@@ -153,14 +160,15 @@ impl LiveKernel {
     /// Delivers what came back, and wakes senders where there is room. Says whether anything had come back.
     fn collect(&self) -> bool {
         let mut moved = false;
-        for (lane, port) in self.each_lane() {
+        for (shard, (lane, port)) in self.each_lane().enumerate() {
             if lane.is_ready(port) {
                 moved = true;
-                lane.drain(port, &mut Delivery::to(self));
+                lane.drain(port, &mut Delivery::to(self, shard));
             }
         }
         // See `Lane::announce_room`.
         fence(Ordering::SeqCst);
+        self.retry_relays();
         self.each_lane().for_each(|(lane, port)| lane.announce_room(port));
         moved
     }
@@ -183,6 +191,11 @@ impl LiveKernel {
         self.active.load(Ordering::Acquire)
     }
 
+    /// Whether it may have something to say that nobody asked it for.
+    pub(crate) fn may_speak(&self) -> bool {
+        self.place.speaks() && !self.has_ended()
+    }
+
     /// The bridge's look at every ring. Says whether a reply was there.
     pub(crate) fn look(&self) -> bool {
         self.collect()
@@ -195,7 +208,8 @@ impl LiveKernel {
     }
 
     pub(crate) fn drain_all(&self) {
-        self.each_lane().for_each(|(lane, port)| lane.drain(port, &mut Delivery::to(self)));
+        let lanes = self.each_lane().enumerate();
+        lanes.for_each(|(shard, (lane, port))| lane.drain(port, &mut Delivery::to(self, shard)));
     }
 
     /// Drains a shard's ring, if something is there and nobody does.
@@ -203,7 +217,7 @@ impl LiveKernel {
     pub(crate) fn try_drain(&self, shard: usize) {
         let (lane, port) = self.lane(shard);
         if lane.is_ready(port) {
-            lane.try_drain(port, &mut Delivery::to(self));
+            lane.try_drain(port, &mut Delivery::to(self, shard));
         }
     }
 

@@ -45,7 +45,9 @@ pub struct TerminateOptions {
 
 impl TerminateOptions {
     /// No new requests are taken: senders get [`Terminated`](RingKernelError::Terminated) at once, those included who wait for
-    /// room in a full queue. What is in the queues is handled, its replies are delivered, and then the kernel ends.
+    /// room in a full queue; kernels that send to it get [`Gone`](crate::Sent::Gone), itself included. What is in the queues and the mailboxes is
+    /// handled (messages for `try_receive_from_kernel` aside, which nobody may ever ask for), its replies are delivered, what its handlers
+    /// send meanwhile is sent, and then the kernel ends.
     ///
     /// If that is not done by the deadline, the rest fails, and the error says how much it was
     /// ([`NotDrained`](RingKernelError::NotDrained)). Another [`terminate`](KernelHandle::terminate) meanwhile cuts it short, and so
@@ -55,7 +57,8 @@ impl TerminateOptions {
         self
     }
 
-    /// What waits gets [`Terminated`](RingKernelError::Terminated). The default.
+    /// What waits gets [`Terminated`](RingKernelError::Terminated). The default. Messages from other kernels that wait in its mailbox are
+    /// lost; who waits for the answer to one that was forwarded is told ([`NotDelivered`](crate::FaultKind::NotDelivered)).
     pub fn fail(mut self) -> Self {
         self.drain = false;
         self
@@ -127,6 +130,10 @@ impl LiveKernel {
         // A device that is lost sends nothing any more.
         let given_up = matches!(&result, Err(error) if !matches!(error, DeviceError::Lost { .. }));
         wiring::leave(self.number(), given_up);
+        if result.is_ok() {
+            // Where a handler may still be running, it may still answer.
+            self.fail_forwarded();
+        }
         if let Some(registry) = registry {
             registry.topics.kernel_gone(self.number(), given_up);
             registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
@@ -160,7 +167,8 @@ impl LiveKernel {
             let waiting =
                 ports.iter().zip(&ends).map(|(port, end)| end.wrapping_sub(port.requests.consumed()));
             // Those that were taken have a reply to come, if nothing else.
-            let left = waiting.sum::<u64>() + u64::from(self.kernel().is_busy());
+            let sent = self.kernel().mailbox().waiting + self.backlog.len();
+            let left = waiting.sum::<u64>() + sent + u64::from(self.kernel().is_busy());
             self.look();
             self.check_device();
             if left == 0 {

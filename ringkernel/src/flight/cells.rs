@@ -243,6 +243,12 @@ impl Cells {
 
     // Who delivers.
 
+    /// The lap that a cell is in. It stays that until its request was answered.
+    pub(crate) fn lap(&self, cell: u32) -> Option<u16> {
+        // Relaxed: `deliver` acquires it.
+        Some((self.state(cell)?.load(Ordering::Relaxed) as u32 >> LAP) as u16)
+    }
+
     /// Puts a reply into its cell, where `fill` writes its words, as many as there is room for; `false` when no request waits there.
     #[inline]
     pub(crate) fn deliver(&self, cell: u32, lap: u16, what: u64, fill: impl FnOnce(&[AtomicU64])) -> bool {

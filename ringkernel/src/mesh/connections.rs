@@ -1,6 +1,6 @@
 //! What users see of the connections between kernels, and do about them by hand.
 
-use super::{Number, wiring};
+use super::{Number, RelaySnapshot, wiring};
 use crate::live::LiveKernel;
 use crate::{KernelHandle, RingKernel, RingKernelError};
 use ringkernel_backends::fork::forked;
@@ -71,6 +71,11 @@ impl KernelHandle {
         let live = self.live();
         let routes = live.descriptor.mesh.routes.iter();
         routes.zip(live.place.leads().iter()).map(|(route, &to)| Connection { id: route.id, to }).collect()
+    }
+
+    /// What its handlers sent by way of the host, in figures.
+    pub fn relays(&self) -> RelaySnapshot {
+        self.live().relays.snapshot()
     }
 
     /// What other kernels send to it, in figures.

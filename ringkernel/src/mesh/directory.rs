@@ -70,7 +70,6 @@ impl Drop for Number {
 }
 
 /// The kernel of that number, if there is one.
-#[cfg(test)]
 pub(crate) fn find(number: KernelNumber) -> Option<Arc<LiveKernel>> {
     let directory = DIRECTORY.read().unwrap_or_else(PoisonError::into_inner);
     directory.places.get(number as usize)?.as_ref()?.upgrade()

@@ -4,15 +4,23 @@
 //! it that each kernel knows where the others are, as they come and go ([`RingKernel::connect`](crate::RingKernel::connect)).
 //!
 //! For readers of the source: `directory` gives each kernel its number, `wiring` tells the devices whose mailbox is where (start at its `join`
-//! and `cut`), `connections` is what users call.
+//! and `cut`), `connections` is what users call. `arrivals` is where what comes out of reply rings beside replies goes on from: answers to
+//! forwarded requests, `outputs`, messages that pass the host (`relay`), and what is published (the broker in `pubsub`).
 
+mod arrivals;
 mod connections;
 mod directory;
+mod outputs;
+mod relay;
 pub(crate) mod wiring;
 
 pub(crate) use connections::number_for;
 pub use connections::{Connection, Via};
 pub(crate) use directory::Number;
+pub(crate) use outputs::Outlets;
+pub use outputs::{BlockingOutputs, MOST_OUTPUTS, Output, Outputs};
+pub use relay::RelaySnapshot;
+pub(crate) use relay::{Backlog, Relays};
 use ringkernel_backends::mesh::{KernelNumber, Mesh};
 pub use ringkernel_backends::mesh::{MailboxSnapshot, Overflow, Sent};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,8 +44,14 @@ impl Place {
         Self { number, leads, speaks: AtomicBool::new(!mesh.outgoing.is_empty()) }
     }
 
-    /// From now on it may have something to say that nobody asked it for.
-    fn speaks(&self) {
+    /// Whether it may have something to say to the host that nobody asked it for.
+    pub(crate) fn speaks(&self) -> bool {
+        // Relaxed: whoever looks does so again and again.
+        self.speaks.load(Ordering::Relaxed)
+    }
+
+    /// From now on it may.
+    fn will_speak(&self) {
         // Relaxed: whoever looks does so again and again.
         self.speaks.store(true, Ordering::Relaxed);
     }

@@ -94,7 +94,8 @@ impl Board {
         let link = introduce(to, |target| from.kernel.connect(route, target))?;
         from.place.leads()[route] = Some((link.to, link.via));
         // What is forwarded to it is answered through its own rings.
-        to.place.speaks();
+        to.place.will_speak();
+        to.bridge.iter().for_each(|bridge| bridge.wake());
         if let Some(node) = self.node(from.number()) {
             gone.extend(node.routes[route].replace(link));
         }

@@ -111,6 +111,12 @@ impl Cell {
         Err(now)
     }
 
+    /// The use it is in. It stays that until its request was answered.
+    pub(crate) fn generation(&self) -> u16 {
+        // Relaxed: whoever acts on it moves the state by an exchange.
+        generation(self.state.load(Ordering::Relaxed))
+    }
+
     /// Hands over the reply, through `place`. Also says whether it was watched. What is [`Discarded`](Delivered::Discarded) goes
     /// back to the free list.
     pub(crate) fn deliver(&self, of: u16, tag: u32, reply: &[u32], place: &[AtomicU32]) -> (Delivered, bool) {

@@ -212,6 +212,11 @@ impl Slab {
         })
     }
 
+    /// The use that an entry is in: for whoever answers a request that carries none.
+    pub(crate) fn generation(&self, index: u32) -> Option<u16> {
+        self.entry(index).map(|(entry, _)| entry.cell.generation())
+    }
+
     /// Asks that the bridge's watch over a waiting entry be noted; `false` when there is nothing to wait for any more.
     pub(crate) fn watch(&self, key: Key) -> bool {
         self.entry(key.index).is_some_and(|(entry, _)| entry.cell.watch(key.generation))

@@ -329,7 +329,6 @@ impl Broker {
         cleared
     }
 
-    #[allow(dead_code)] // Until those who drain reply rings call it.
     /// A handler published something, which its device gave to the host: `bytes` are its payload, without the prefix. Does not wait for anybody.
     pub(crate) fn published(&self, from: &LiveKernel, header: &Header, key: u32, retain: bool, bytes: &[u8]) {
         let topics = from.descriptor.mesh.topics;

@@ -3,12 +3,12 @@ use super::*;
 use crate::testing::{Bare, Clerk, Errand};
 use crate::{Connection, DeviceError, KernelHandle, Overflow, RingKernelError, Via};
 
-async fn bare(runtime: &RingKernel) -> ActorRef<Bare> {
+pub(super) async fn bare(runtime: &RingKernel) -> ActorRef<Bare> {
     let options = LaunchOptions::default().instances(4).initial_state(Bare { unit: 0 });
     crate::runtime::launch(runtime, options).await.expect("launched")
 }
 
-async fn clerk(runtime: &RingKernel) -> ActorRef<Clerk> {
+pub(super) async fn clerk(runtime: &RingKernel) -> ActorRef<Clerk> {
     crate::runtime::launch(runtime, LaunchOptions::default()).await.expect("launched")
 }
 

@@ -9,6 +9,8 @@ mod fake_mesh;
 mod handles;
 mod hung;
 mod lifecycle;
+mod outputs;
+mod relays;
 mod replies;
 mod requests;
 mod runtimes;

@@ -1,0 +1,288 @@
+//! What handlers give out beside replies, on its way to whoever takes it: [`Outputs`].
+
+use crate::live::LiveKernel;
+use crate::park::block_on;
+use crate::requests::{Words, read_exactly};
+use crate::{DecodeError, HlcTimestamp, KernelHandle, RingKernelError, RingMessage};
+use event_listener::{Event, EventListener};
+use futures::{Stream, StreamExt};
+use ringkernel_backends::abi::Header;
+use ringkernel_backends::mesh::Mesh;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+/// Messages of one type that are kept until somebody takes them.
+pub const MOST_OUTPUTS: usize = 1 << 16;
+/// And their words together, 16 MiB.
+const MOST_WORDS: usize = 1 << 22;
+
+/// The types that a kernel's handlers may give out.
+pub(crate) struct Outlets {
+    types: Box<[Outlet]>,
+}
+
+struct Outlet {
+    tag: u32,
+    queue: Mutex<Queue>,
+    arrived: Event,
+    missed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Instance, timestamp, and how many words.
+    outputs: VecDeque<(u32, u64, u32)>,
+    /// The words, one message's behind another's.
+    words: VecDeque<u32>,
+}
+
+impl Outlets {
+    pub(crate) fn new(mesh: &Mesh) -> Self {
+        let outlet =
+            |tag| Outlet { tag, queue: Mutex::default(), arrived: Event::new(), missed: AtomicU64::new(0) };
+        Self { types: mesh.outgoing.iter().map(|message| outlet(message.tag)).collect() }
+    }
+
+    /// A handler gave something out.
+    pub(crate) fn push(&self, header: Header, words: &[u32]) {
+        // The compiler lists them all; another is a device's error.
+        let Some(outlet) = self.types.iter().find(|outlet| outlet.tag == header.tag) else { return };
+        let mut missed = 0;
+        let mut queue = outlet.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        while queue.outputs.len() >= MOST_OUTPUTS || queue.words.len() + words.len() > MOST_WORDS {
+            if queue.pop().is_none() {
+                break;
+            }
+            missed += 1;
+        }
+        queue.outputs.push_back((header.instance, header.hlc, words.len() as u32));
+        queue.words.extend(words);
+        drop(queue);
+        if missed > 0 {
+            // Relaxed: a figure.
+            outlet.missed.fetch_add(missed, Ordering::Relaxed);
+        }
+        // One more listener an output. The fence in `notify_additional` pairs with the one in `listen`.
+        outlet.arrived.notify_additional(1);
+    }
+
+    /// Nothing will come any more.
+    pub(crate) fn end(&self) {
+        for outlet in &self.types {
+            outlet.arrived.notify(usize::MAX);
+        }
+    }
+}
+
+impl Queue {
+    /// Takes the oldest away.
+    fn pop(&mut self) -> Option<()> {
+        let (_, _, words) = self.outputs.pop_front()?;
+        self.words.drain(..words as usize);
+        Some(())
+    }
+}
+
+impl Words for [u32] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn word(&self, at: usize) -> Option<u32> {
+        self.get(at).copied()
+    }
+    fn copy_to(&self, bytes: &mut [u8]) {
+        bytes
+            .chunks_exact_mut(4)
+            .zip(self)
+            .for_each(|(four, word)| four.copy_from_slice(&word.to_le_bytes()));
+    }
+}
+
+/// A message that a handler gave out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Output<T> {
+    /// The instance that did.
+    pub instance: u32,
+    /// When, by the clock of the kernel.
+    pub at: HlcTimestamp,
+    /// The message.
+    pub message: T,
+}
+
+/// What a kernel's handlers give out of one type ([`enqueue_output`](crate::RingContext::enqueue_output)), as a `Stream`: those of one
+/// instance in the order in which it gave them out. It ends when the kernel has.
+///
+/// It does not keep the kernel alive. Of several streams of a type, each message goes to one. What was given out before there was a
+/// stream, and while nobody takes it, is kept: the last [`MOST_OUTPUTS`](crate::mesh::MOST_OUTPUTS) messages of the type, as long as they are less
+/// than 16 MiB. Older ones are discarded, and [counted](Self::missed). Other types stay for their own streams.
+///
+/// An item is an error where bytes are not a value of the type, which is a defect of the device or its code.
+///
+/// ```
+/// # use ringkernel::prelude::*;
+/// use futures::StreamExt;
+/// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Reading { pub celsius: f32 }
+/// # #[derive(RingMessage, Clone, Copy, Debug, PartialEq)] pub struct Alarm { pub celsius: f32 }
+/// # #[ring_kernel(id = "thermometer")] #[derive(Default)] pub struct Thermometer { worst: f32 }
+/// # #[ring_kernel] impl Thermometer {
+/// #[handler]
+/// fn reading(&mut self, ctx: &mut RingContext, msg: Reading) {
+///     if msg.celsius > 90.0 {
+///         let _ = ctx.enqueue_output(Alarm { celsius: msg.celsius });
+///     }
+/// }
+/// # }
+/// # smol::block_on(async {
+/// # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+/// let kernel = Thermometer::launch(&runtime, LaunchOptions::default()).await?;
+/// let mut alarms = kernel.outputs::<Alarm>()?;
+/// kernel.tell(Reading { celsius: 20.0 }).await?;
+/// kernel.tell(Reading { celsius: 95.0 }).await?;
+/// let alarm = alarms.next().await.expect("the kernel is there")?;
+/// assert_eq!((alarm.instance, alarm.message), (0, Alarm { celsius: 95.0 }));
+/// # runtime.shutdown().await
+/// # })?;
+/// # Ok::<(), RingKernelError>(())
+/// ```
+pub struct Outputs<T> {
+    live: Arc<LiveKernel>,
+    outlet: usize,
+    arrived: Option<EventListener>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Outputs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outputs").field("kernel", &self.live.id()).field("missed", &self.missed()).finish()
+    }
+}
+
+impl KernelHandle {
+    /// What its handlers give out of type `T`.
+    ///
+    /// # Errors
+    /// [`NotGivenOut`](RingKernelError::NotGivenOut) where no handler gives out, sends or publishes a `T`.
+    pub fn outputs<T: RingMessage>(&self) -> Result<Outputs<T>, RingKernelError> {
+        let (live, outgoing) = (self.live().clone(), self.live().descriptor.mesh.outgoing);
+        match outgoing.iter().position(|message| message.tag == T::TAG) {
+            Some(outlet) => Ok(Outputs { live, outlet, arrived: None, of: PhantomData }),
+            None => Err(RingKernelError::NotGivenOut {
+                actor: live.descriptor.actor,
+                message: T::NAME,
+                given: outgoing.iter().map(|message| message.name).collect(),
+            }),
+        }
+    }
+}
+
+impl<T> Outputs<T> {
+    fn outlet(&self) -> &Outlet {
+        &self.live.outlets.types[self.outlet]
+    }
+
+    /// Messages of the type that were discarded because nobody took them in time.
+    pub fn missed(&self) -> u64 {
+        // Relaxed: a figure.
+        self.outlet().missed.load(Ordering::Relaxed)
+    }
+
+    /// Counts as somebody who waits, for the bridge, while `arrived` is there.
+    fn stop_waiting(&mut self) {
+        if self.arrived.take().is_some() && self.live.is_polled() {
+            self.live.lower_work();
+        }
+    }
+}
+
+impl<T: RingMessage> Outputs<T> {
+    /// The next message, if it is there.
+    pub fn try_next_output(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
+        if self.live.is_polled() && !self.live.has_ended() {
+            self.live.look();
+        }
+        self.oldest()
+    }
+
+    /// The same messages, for threads that may block: an iterator that ends when the kernel has.
+    pub fn blocking(self) -> BlockingOutputs<T> {
+        BlockingOutputs(self)
+    }
+
+    fn oldest(&self) -> Option<Result<Output<T>, RingKernelError>> {
+        let mut queue = self.outlet().queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let &(instance, at, count) = queue.outputs.front()?;
+        let words: Vec<u32> = queue.words.iter().take(count as usize).copied().collect();
+        queue.pop();
+        drop(queue);
+        let message = read_exactly(T::TAG, &words[..]).unwrap_or_else(|| {
+            Err(DecodeError::new(
+                T::NAME,
+                format_args!("{count} words where {} bytes were expected", T::SIZE),
+            ))
+        });
+        Some(match message {
+            Ok(message) => Ok(Output { instance, at: HlcTimestamp::from_u64(at), message }),
+            Err(error) => Err(RingKernelError::MalformedReply { id: self.live.id(), error }),
+        })
+    }
+}
+
+impl<T: RingMessage> Stream for Outputs<T> {
+    type Item = Result<Output<T>, RingKernelError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            // Before the look: what came before the end is still taken.
+            let ended = this.live.has_ended();
+            if let Some(output) = this.oldest() {
+                this.stop_waiting();
+                return Poll::Ready(Some(output));
+            }
+            if ended {
+                this.stop_waiting();
+                return Poll::Ready(None);
+            }
+            match &mut this.arrived {
+                None => {
+                    this.arrived = Some(this.outlet().arrived.listen());
+                    this.live.raise_work();
+                }
+                Some(arrived) => match Pin::new(arrived).poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => this.stop_waiting(),
+                },
+            }
+        }
+    }
+}
+
+impl<T> Drop for Outputs<T> {
+    fn drop(&mut self) {
+        // Where a message arrived for us, the listener passes the word on.
+        self.stop_waiting();
+    }
+}
+
+/// [`Outputs`], for threads that may block. See [`Outputs::blocking`].
+pub struct BlockingOutputs<T>(Outputs<T>);
+
+impl<T> fmt::Debug for BlockingOutputs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: RingMessage> Iterator for BlockingOutputs<T> {
+    type Item = Result<Output<T>, RingKernelError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        block_on(self.0.next())
+    }
+}

@@ -1,0 +1,170 @@
+//! What handlers give out and publish.
+
+use super::connections::clerk;
+use super::fake::runtime;
+use super::*;
+use crate::live::LiveKernel;
+use crate::mesh::MOST_OUTPUTS;
+use crate::mesh::publications::{Publication, Publications};
+use crate::testing::{Announce, Balance, Clerk, GiveOut, Stranger};
+use crate::{Output, RingKernelError};
+use futures::{StreamExt, TryStreamExt};
+use ringkernel_backends::mesh::key_of;
+use std::sync::{Arc, Mutex};
+
+#[test]
+fn outputs_come_by_type_in_order_and_end_with_the_kernel() {
+    for polled in [false, true] {
+        let (runtime, _) = runtime(Knobs { polled, ..Knobs::default() });
+        smol::block_on(async {
+            let clerk = clerk(&runtime).await;
+            let (mut numbers, mut balances) =
+                (clerk.outputs::<u32>().unwrap(), clerk.outputs::<Balance>().unwrap());
+            assert!(numbers.try_next_output().is_none());
+            let give = smol::spawn({
+                let clerk = clerk.clone();
+                async move {
+                    for _ in 0..5 {
+                        clerk.tell(GiveOut(20)).await.unwrap();
+                        smol::Timer::after(Duration::from_millis(3)).await;
+                    }
+                }
+            });
+            for number in (0..5).flat_map(|_| 0..20) {
+                let Output { instance, message, .. } = numbers.next().await.unwrap().unwrap();
+                assert_eq!((instance, message), (0, number));
+            }
+            give.await;
+            let first = balances.next().await.unwrap().unwrap();
+            assert_eq!(first.message, Balance { cents: 0, deposits: 0 });
+            clerk.terminate().await.unwrap();
+            let left: Vec<_> = balances.try_collect().await.unwrap();
+            assert_eq!(left.len(), 99, "what was given out before the end is there after it");
+            assert_eq!(left[98].message, Balance { cents: 19, deposits: 19 });
+            assert!(numbers.next().await.is_none());
+            assert_eq!(numbers.missed(), 0);
+        });
+    }
+}
+
+#[test]
+fn an_output_wakes_whoever_waits_for_it_and_only_one_stream_gets_it() {
+    for polled in [false, true] {
+        let (runtime, _) = runtime(Knobs { polled, ..Knobs::default() });
+        smol::block_on(async {
+            let clerk = clerk(&runtime).await;
+            let all: Vec<_> = (0..2)
+                .map(|_| {
+                    let outputs = clerk.outputs::<u32>().unwrap().blocking();
+                    std::thread::spawn(move || {
+                        outputs.map(|output| output.unwrap().message as u64).sum::<u64>()
+                    })
+                })
+                .collect();
+            for _ in 0..50 {
+                clerk.ask(GiveOut(3)).await.unwrap();
+            }
+            clerk.terminate().await.unwrap();
+            let sum: u64 = all.into_iter().map(|thread| thread.join().unwrap()).sum();
+            assert_eq!(sum, 50 * (1 + 2));
+        });
+    }
+}
+
+#[test]
+fn outputs_that_nobody_takes_are_kept_up_to_a_bound_and_the_oldest_beyond_it_are_counted() {
+    let (runtime, _) = runtime(Knobs::default());
+    smol::block_on(async {
+        let clerk = clerk(&runtime).await;
+        let rounds = MOST_OUTPUTS as u32 / 100 + 10;
+        for _ in 0..rounds {
+            clerk.ask(GiveOut(100)).await.unwrap();
+        }
+        let mut numbers = clerk.outputs::<u32>().unwrap();
+        let missed = rounds as u64 * 100 - MOST_OUTPUTS as u64;
+        assert_eq!(numbers.missed(), missed);
+        let mut next = (missed % 100) as u32;
+        let mut count = 0;
+        while let Some(output) = numbers.try_next_output() {
+            assert_eq!(output.unwrap().message, next);
+            next = (next + 1) % 100;
+            count += 1;
+        }
+        assert_eq!(count, MOST_OUTPUTS);
+    });
+}
+
+#[test]
+fn a_type_that_no_handler_gives_out_is_refused() {
+    let (runtime, _) = runtime(Knobs::default());
+    smol::block_on(async {
+        let error = clerk(&runtime).await.outputs::<Stranger>().unwrap_err();
+        assert_eq!(
+            error,
+            RingKernelError::NotGivenOut {
+                actor: "Clerk",
+                message: "Stranger",
+                given: vec!["u32", "Balance"]
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "`Clerk` gives out no `Stranger`; what its handlers send, publish or give out is `u32`, `Balance`"
+        );
+    });
+}
+
+/// Notes what it hears.
+#[derive(Default)]
+struct Notes {
+    published: Mutex<Vec<(u32, bool, u32, Vec<u32>)>>,
+    kernels: Mutex<Vec<(&'static str, bool)>>,
+    refuse: bool,
+}
+
+impl Publications for Notes {
+    fn published(&self, from: &LiveKernel, publication: Publication<'_>) {
+        let Publication { topic, retain, instance, tag, words, .. } = publication;
+        assert_eq!((from.id(), instance), ("clerk", 0));
+        self.published.lock().unwrap().push((topic, retain, tag, words.to_vec()));
+    }
+    fn launched(&self, kernel: &Arc<LiveKernel>) -> Result<(), RingKernelError> {
+        self.kernels.lock().unwrap().push((kernel.id(), true));
+        if self.refuse { Err(RingKernelError::Shutdown { id: kernel.id() }) } else { Ok(()) }
+    }
+    fn ending(&self, kernel: &LiveKernel) {
+        self.kernels.lock().unwrap().push((kernel.id(), false));
+    }
+}
+
+#[test]
+fn what_is_published_reaches_whoever_registered_who_hears_of_kernels_as_well() {
+    let (runtime, knobs) = runtime(Knobs::default());
+    let notes = Arc::new(Notes::default());
+    assert!(runtime.registry().publications.set(notes.clone()).is_ok());
+    smol::block_on(async {
+        let clerk = clerk(&runtime).await;
+        assert_eq!(clerk.ask(Announce(9)).await, Ok(0));
+        clerk.tell(Announce(10)).await.unwrap();
+        eventually("published", || notes.published.lock().unwrap().len() == 2);
+        clerk.terminate().await.unwrap();
+    });
+    let published = |number| (key_of("news"), true, ringkernel_backends::abi::tag::U32, vec![number]);
+    assert_eq!(*notes.published.lock().unwrap(), [published(9), published(10)]);
+    assert_eq!(*notes.kernels.lock().unwrap(), [("clerk", true), ("clerk", false)]);
+    drop(runtime);
+    eventually("all have gone", || knobs.kernels.load(SeqCst) == 0);
+}
+
+#[test]
+fn a_kernel_that_cannot_be_registered_is_not_launched() {
+    let (runtime, knobs) = runtime(Knobs::default());
+    let notes = Arc::new(Notes { refuse: true, ..Notes::default() });
+    assert!(runtime.registry().publications.set(notes.clone()).is_ok());
+    smol::block_on(async {
+        let refused = crate::runtime::launch::<Clerk>(&runtime, LaunchOptions::default()).await;
+        assert_eq!(refused.unwrap_err(), RingKernelError::Shutdown { id: "clerk" });
+    });
+    assert_eq!(*notes.kernels.lock().unwrap(), [("clerk", true), ("clerk", false)]);
+    eventually("all have gone", || knobs.kernels.load(SeqCst) == 0);
+}

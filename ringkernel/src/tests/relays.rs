@@ -1,0 +1,182 @@
+//! Messages that pass the host, and answers to those that were handed on.
+
+use super::connections::{bare, clerk};
+use super::fake::{FakeKernel, runtime};
+use super::*;
+use crate::testing::{Bare, Clerk, Delegate, Errand};
+use crate::{FaultKind, KernelHandle, RelaySnapshot, RingKernelError, TerminateOptions};
+use futures::TryStreamExt;
+use ringkernel_backends::abi::tag;
+use ringkernel_backends::mesh::as_kernel;
+use std::pin::pin;
+use std::sync::Arc;
+
+const OK: u32 = 0;
+const INSTANCE: u32 = 3;
+
+/// A clerk, and a `Bare` that it reaches: on the same device, by way of the host there, or on another runtime's.
+async fn pair(
+    how: usize,
+    polled: bool,
+) -> ([RingKernel; 2], [Arc<Knobs>; 2], ActorRef<Clerk>, ActorRef<Bare>) {
+    let (near, near_knobs) = runtime(Knobs { polled, ..Knobs::default() });
+    let (far, far_knobs) = runtime(Knobs { polled, ..Knobs::default() });
+    near_knobs.apart.store(how == 1, SeqCst);
+    let clerk = clerk(&near).await;
+    let bare = match how {
+        2 => bare(&far).await,
+        _ => bare(&near).await,
+    };
+    near.connect(&clerk, &bare).await.unwrap();
+    let knobs = if how == 2 { [near_knobs, far_knobs] } else { [near_knobs.clone(), near_knobs] };
+    ([near, far], knobs, clerk, bare)
+}
+
+fn told(clerk: &KernelHandle) -> u64 {
+    as_kernel::<FakeKernel>(&clerk.live().kernel).unwrap().state.relayed.load(SeqCst)
+}
+
+fn figures(delivered: u64, waiting: u64, dead: u64) -> impl Fn(&KernelHandle) -> bool {
+    move |clerk| {
+        let RelaySnapshot { delivered: a, waiting: b, dead: c, .. } = clerk.relays();
+        (a, b, c) == (delivered, waiting, dead)
+    }
+}
+
+/// What a `Bare` holds that was told all these, in this order.
+fn folded(values: impl Iterator<Item = u32>) -> Bare {
+    Bare { unit: values.fold(0, |unit: u32, value| unit.wrapping_mul(31).wrapping_add(value)) }
+}
+
+#[test]
+fn a_request_that_was_handed_on_is_answered_by_whoever_has_it() {
+    for (how, polled) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
+        smol::block_on(async {
+            let (_runtimes, _, clerk, bare) = pair(how, polled).await;
+            let ask = |value| clerk.ask(Delegate { instance: INSTANCE, value });
+            assert_eq!(ask(7).await, Ok(7), "{how} {polled}");
+            assert_eq!(ask(1).await, Ok(7 * 31 + 1));
+            bare.restore(INSTANCE, Bare { unit: 0 }).await.unwrap();
+            // Some at a time, to each instance, so that any two may be answered out of order.
+            let messages = (0..400).map(|value| Delegate { instance: value % 4, value });
+            let answers: Vec<u32> = clerk.ask_many(messages).in_flight(8).try_collect().await.unwrap();
+            for instance in 0..4 {
+                let of_it = (0..400u32).filter(|value| value % 4 == instance);
+                let expected = folded(of_it.clone());
+                assert_eq!(answers[396 + instance as usize], expected.unit);
+                assert_eq!(bare.snapshot::<Bare>(instance).await.unwrap(), expected);
+            }
+            clerk.send(Delegate { instance: 0, value: 0 }).await.unwrap();
+            assert!(clerk.receive::<u32>().await.is_ok());
+            assert_eq!(clerk.pending(), 0);
+        });
+    }
+}
+
+#[test]
+fn what_finds_no_room_waits_on_the_host_and_arrives_in_order() {
+    for (how, polled) in [(1, false), (2, false), (2, true)] {
+        smol::block_on(async {
+            let (_runtimes, knobs, clerk, bare) = pair(how, polled).await;
+            bare.suspend().await.unwrap();
+            for value in 0..100 {
+                assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
+            }
+            eventually("all that fit are there", || figures(8, 92, 0)(&clerk));
+            assert_eq!(told(&clerk), 8);
+            bare.resume().await.unwrap();
+            eventually("all arrived", || figures(100, 0, 0)(&clerk));
+            assert_eq!(told(&clerk), 100);
+            eventually("handled", || bare.control().messages_processed == 100);
+            assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(0..100));
+            drop(knobs);
+        });
+    }
+}
+
+#[test]
+fn a_receiver_that_ends_while_messages_wait_for_it_leaves_nobody_waiting() {
+    for drops in [false, true] {
+        smol::block_on(async {
+            let (_runtimes, _, clerk, bare) = pair(2, false).await;
+            bare.suspend().await.unwrap();
+            for value in 0..20 {
+                assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
+            }
+            let mut asked = pin!(clerk.ask(Delegate { instance: INSTANCE, value: 1 }));
+            assert!(futures::poll!(&mut asked).is_pending());
+            eventually("all are on the host", || figures(8, 13, 0)(&clerk));
+            if drops {
+                drop(bare);
+            } else {
+                bare.terminate().await.unwrap();
+            }
+            let error = asked.await.unwrap_err();
+            assert!(
+                matches!(&error, RingKernelError::HandlerFault(fault) if fault.kind == FaultKind::NotDelivered),
+                "{error}"
+            );
+            eventually("all are accounted for", || figures(8, 0, 13)(&clerk));
+            assert_eq!(told(&clerk), 21);
+            assert_eq!(clerk.ask(Errand { instance: INSTANCE, value: 0 }).await, Ok(2));
+        });
+    }
+}
+
+#[test]
+fn a_forwarded_request_that_lies_in_a_mailbox_or_a_ring_when_its_kernel_ends_is_failed() {
+    for how in [0, 2] {
+        smol::block_on(async {
+            let (_runtimes, knobs, clerk, bare) = pair(how, false).await;
+            bare.suspend().await.unwrap();
+            let mut asked = pin!(clerk.ask(Delegate { instance: INSTANCE, value: 1 }));
+            assert!(futures::poll!(&mut asked).is_pending());
+            eventually("it was handed on", || clerk.control().messages_processed == 1);
+            eventually("it is there", || bare.mailbox().waiting == 1);
+            bare.terminate().await.unwrap();
+            assert!(matches!(asked.await, Err(RingKernelError::HandlerFault(_))));
+            assert_eq!(clerk.pending(), 0);
+            drop(knobs);
+        });
+    }
+}
+
+#[test]
+fn draining_a_kernel_takes_in_what_others_had_sent_and_no_more() {
+    smol::block_on(async {
+        let (_runtimes, knobs, clerk, bare) = pair(2, false).await;
+        knobs[1].hold.store(true, SeqCst);
+        for value in 0..50 {
+            assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
+        }
+        eventually("some wait on the host", || figures(8, 42, 0)(&clerk));
+        let handle = KernelHandle::clone(&bare);
+        let options = TerminateOptions::default().drain().deadline(Duration::from_secs(20));
+        let draining = smol::spawn(async move { handle.terminate_with(options).await });
+        eventually("it takes no more", || clerk.connections()[0].to.is_none());
+        assert_eq!(clerk.ask(Errand { instance: INSTANCE, value: 50 }).await, Ok(2));
+        knobs[1].hold.store(false, SeqCst);
+        draining.await.unwrap();
+        assert!(figures(50, 0, 0)(&clerk));
+        assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(0..50));
+    });
+}
+
+#[test]
+fn the_site_of_a_fault_is_the_answering_kernels() {
+    let (runtime, _) = runtime(Knobs::default());
+    smol::block_on(async {
+        let account = account(&runtime, LaunchOptions::default()).await;
+        let clerk = clerk(&runtime).await;
+        let mut fault = [0; 2];
+        let words = account.live().placed_fault(tag::FAULT, &[FaultKind::Panic as u32, 0], &mut fault);
+        let fault = crate::HandlerFault::from_words(clerk.live().descriptor, 0, FaultKind::Panic, words[1]);
+        assert_eq!(
+            fault.to_string(),
+            "`Clerk` (instance 0) faulted: panic at src/account.rs:12:9: in `Account`: from the table"
+        );
+        let mut other = [0; 2];
+        assert_eq!(account.live().placed_fault(tag::FAULT, &[6, u32::MAX], &mut other), [6, u32::MAX]);
+        assert_eq!(account.live().placed_fault(tag::U32, &[6, 0], &mut other), [6, 0]);
+    });
+}

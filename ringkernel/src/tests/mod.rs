@@ -9,6 +9,7 @@ mod fake_mesh;
 mod handles;
 mod hung;
 mod lifecycle;
+mod neighbours;
 mod outputs;
 mod relays;
 mod replies;

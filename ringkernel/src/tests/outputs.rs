@@ -114,10 +114,13 @@ fn a_type_that_no_handler_gives_out_is_refused() {
     });
 }
 
+/// Topic, whether it is retained, tag, words.
+type Heard = (u32, bool, u32, Vec<u32>);
+
 /// Notes what it hears.
 #[derive(Default)]
 struct Notes {
-    published: Mutex<Vec<(u32, bool, u32, Vec<u32>)>>,
+    published: Mutex<Vec<Heard>>,
     kernels: Mutex<Vec<(&'static str, bool)>>,
     refuse: bool,
 }

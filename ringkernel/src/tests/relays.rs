@@ -36,7 +36,7 @@ fn told(clerk: &KernelHandle) -> u64 {
     as_kernel::<FakeKernel>(&clerk.live().kernel).unwrap().state.relayed.load(SeqCst)
 }
 
-fn figures(delivered: u64, waiting: u64, dead: u64) -> impl Fn(&KernelHandle) -> bool {
+pub(super) fn figures(delivered: u64, waiting: u64, dead: u64) -> impl Fn(&KernelHandle) -> bool {
     move |clerk| {
         let RelaySnapshot { delivered: a, waiting: b, dead: c, .. } = clerk.relays();
         (a, b, c) == (delivered, waiting, dead)
@@ -44,7 +44,7 @@ fn figures(delivered: u64, waiting: u64, dead: u64) -> impl Fn(&KernelHandle) ->
 }
 
 /// What a `Bare` holds that was told all these, in this order.
-fn folded(values: impl Iterator<Item = u32>) -> Bare {
+pub(super) fn folded(values: impl Iterator<Item = u32>) -> Bare {
     Bare { unit: values.fold(0, |unit: u32, value| unit.wrapping_mul(31).wrapping_add(value)) }
 }
 

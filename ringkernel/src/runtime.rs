@@ -158,11 +158,6 @@ impl RingKernel {
         Self { inner: Arc::new(Inner { device, report, catalogue, settings, registry, bridge }) }
     }
 
-    #[cfg(test)]
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.inner.registry
-    }
-
     /// The backend in use; never [`Backend::Auto`].
     pub fn backend(&self) -> Backend {
         self.inner.report.chosen.as_ref().map_or(Backend::Auto, |(backend, _)| *backend)

@@ -125,7 +125,7 @@ pub struct Output<T> {
 ///
 /// An item is an error where bytes are not a value of the type, which is a defect of the device or its code.
 ///
-/// ```no_run
+/// ```
 /// # use ringkernel::prelude::*;
 /// use futures::StreamExt;
 /// # #[derive(RingMessage, Clone, Copy, Debug)] pub struct Reading { pub celsius: f32 }

@@ -11,7 +11,7 @@ use ringkernel_backends::abi::{
     Consumer, ControlSnapshot, Correlation, Header, Origin, Ring, SlotShape, TelemetrySnapshot, tag,
 };
 use ringkernel_backends::kernel::*;
-use ringkernel_backends::mesh::{KernelNumber, MailboxSnapshot, MeshSpec, Sent, Target};
+use ringkernel_backends::mesh::{KernelNumber, MailboxSnapshot, MeshSpec, Sent, Subscriber, Target};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -324,6 +324,10 @@ impl Kernel for FakeKernel {
     fn set_peer(&self, number: KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
         let (hop, _) = self.state.hop(target)?;
         self.state.knobs.told.lock().unwrap().push((self.state.number, Told::Peer(number, hop)));
+        Ok(())
+    }
+    fn set_subscribers(&self, _: usize, subscribers: &[Subscriber], _: bool) -> Result<(), DeviceError> {
+        assert!(subscribers.is_empty(), "no test has actors subscribe here");
         Ok(())
     }
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {

@@ -3,14 +3,10 @@
 use super::connections::clerk;
 use super::fake::runtime;
 use super::*;
-use crate::live::LiveKernel;
 use crate::mesh::MOST_OUTPUTS;
-use crate::mesh::publications::{Publication, Publications};
-use crate::testing::{Announce, Balance, Clerk, GiveOut, Stranger};
+use crate::testing::{Announce, Balance, GiveOut, Stranger};
 use crate::{Output, RingKernelError};
 use futures::{StreamExt, TryStreamExt};
-use ringkernel_backends::mesh::key_of;
-use std::sync::{Arc, Mutex};
 
 #[test]
 fn outputs_come_by_type_in_order_and_end_with_the_kernel() {
@@ -114,60 +110,19 @@ fn a_type_that_no_handler_gives_out_is_refused() {
     });
 }
 
-/// Topic, whether it is retained, tag, words.
-type Heard = (u32, bool, u32, Vec<u32>);
-
-/// Notes what it hears.
-#[derive(Default)]
-struct Notes {
-    published: Mutex<Vec<Heard>>,
-    kernels: Mutex<Vec<(&'static str, bool)>>,
-    refuse: bool,
-}
-
-impl Publications for Notes {
-    fn published(&self, from: &LiveKernel, publication: Publication<'_>) {
-        let Publication { topic, retain, instance, tag, words, .. } = publication;
-        assert_eq!((from.id(), instance), ("clerk", 0));
-        self.published.lock().unwrap().push((topic, retain, tag, words.to_vec()));
-    }
-    fn launched(&self, kernel: &Arc<LiveKernel>) -> Result<(), RingKernelError> {
-        self.kernels.lock().unwrap().push((kernel.id(), true));
-        if self.refuse { Err(RingKernelError::Shutdown { id: kernel.id() }) } else { Ok(()) }
-    }
-    fn ending(&self, kernel: &LiveKernel) {
-        self.kernels.lock().unwrap().push((kernel.id(), false));
-    }
-}
-
 #[test]
-fn what_is_published_reaches_whoever_registered_who_hears_of_kernels_as_well() {
-    let (runtime, knobs) = runtime(Knobs::default());
-    let notes = Arc::new(Notes::default());
-    assert!(runtime.registry().publications.set(notes.clone()).is_ok());
-    smol::block_on(async {
-        let clerk = clerk(&runtime).await;
-        assert_eq!(clerk.ask(Announce(9)).await, Ok(0));
-        clerk.tell(Announce(10)).await.unwrap();
-        eventually("published", || notes.published.lock().unwrap().len() == 2);
-        clerk.terminate().await.unwrap();
-    });
-    let published = |number| (key_of("news"), true, ringkernel_backends::abi::tag::U32, vec![number]);
-    assert_eq!(*notes.published.lock().unwrap(), [published(9), published(10)]);
-    assert_eq!(*notes.kernels.lock().unwrap(), [("clerk", true), ("clerk", false)]);
-    drop(runtime);
-    eventually("all have gone", || knobs.kernels.load(SeqCst) == 0);
-}
-
-#[test]
-fn a_kernel_that_cannot_be_registered_is_not_launched() {
-    let (runtime, knobs) = runtime(Knobs::default());
-    let notes = Arc::new(Notes { refuse: true, ..Notes::default() });
-    assert!(runtime.registry().publications.set(notes.clone()).is_ok());
-    smol::block_on(async {
-        let refused = crate::runtime::launch::<Clerk>(&runtime, LaunchOptions::default()).await;
-        assert_eq!(refused.unwrap_err(), RingKernelError::Shutdown { id: "clerk" });
-    });
-    assert_eq!(*notes.kernels.lock().unwrap(), [("clerk", true), ("clerk", false)]);
-    eventually("all have gone", || knobs.kernels.load(SeqCst) == 0);
+fn what_a_handler_publishes_by_way_of_the_host_reaches_its_subscribers() {
+    for polled in [false, true] {
+        let (runtime, _) = runtime(Knobs { polled, ..Knobs::default() });
+        smol::block_on(async {
+            let mut news = runtime.topics().subscribe::<u32>("news").await.unwrap();
+            let clerk = clerk(&runtime).await;
+            assert_eq!(clerk.ask(Announce(9)).await, Ok(0));
+            clerk.tell(Announce(10)).await.unwrap();
+            for number in [9, 10] {
+                let one = news.next().await.unwrap();
+                assert_eq!((one.topic.as_str(), one.message), ("news", number));
+            }
+        });
+    }
 }

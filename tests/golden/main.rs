@@ -11,6 +11,8 @@
 mod actors;
 
 use actors::*;
+use ringkernel::Actor;
+use ringkernel_backends::cuda::module_text;
 use ringkernel_tests::machine::{Collection, Stop, assemble, validate_wgsl};
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +50,14 @@ fn main() -> ExitCode {
             });
         }
         tests.add(format!("golden::{id}::wgsl_validates"), move |_| validate_wgsl(wgsl));
+    }
+    // What is loaded: the resident loop with everything that handlers call.
+    for descriptor in [account::Account::DESCRIPTOR, talker::Talker::DESCRIPTOR, talker::Ledger::DESCRIPTOR] {
+        for (cc, arch) in [(75, "sm_75"), (80, "sm_80"), (90, "sm_90")] {
+            tests.add(format!("golden::{}::the_loop_assembles_for_{arch}", descriptor.id), move |machine| {
+                Ok(assemble(&machine.ptxas()?, descriptor.id, &module_text(descriptor, cc), arch)?)
+            });
+        }
     }
     tests.run()
 }

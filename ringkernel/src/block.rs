@@ -4,6 +4,7 @@
 //! while a ring's consumer waits for a reserved slot. A block is sorted by shard, and each shard's part goes into its ring by one
 //! reservation.
 
+use crate::hlc::HOST;
 use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
@@ -174,10 +175,11 @@ impl Block {
         let mut batch = lane.reserve(port, (end - first) as usize).ok()?;
         let count = batch.left();
         let sorted = self.parts.len() > 1;
-        for at in first as usize..first as usize + count {
+        let stamp = HOST.stamps(count as u64);
+        for (at, hlc) in (first as usize..first as usize + count).zip(stamp..) {
             let number = if sorted { self.order[at] as usize } else { at };
             let instance = self.instances[number];
-            let header = Header { tag: M::TAG, instance, correlation: correlation(number), words: 0, hlc: 0 };
+            let header = Header { tag: M::TAG, instance, correlation: correlation(number), words: 0, hlc };
             batch.push(header, &self.bytes[number * size..(number + 1) * size]);
         }
         drop(batch);

@@ -9,6 +9,7 @@
 //! Read-modify-writes of one word have one order, so a signal either makes its sender the drainer or is seen by the drainer
 //! before it leaves: no reply stays behind, and nobody waits for a lock.
 
+use crate::hlc::HOST;
 use crate::room::Room;
 use ringkernel_backends::abi::ring::{Batch, Consumer, Payload};
 use ringkernel_backends::abi::{Full, Header};
@@ -128,6 +129,8 @@ impl Lane {
         // Slots are given back often enough for the device never to find the ring full for long.
         let often = (port.replies.capacity() / 4).max(1);
         let mut since = 0;
+        // Where the host's clock is at least.
+        let mut clock = 0;
         let give_back = |consumer: &Consumer, sink: &mut _| {
             // Before the head is published: see `is_ready`.
             self.position.store(consumer.position(), Ordering::Relaxed);
@@ -135,6 +138,10 @@ impl Lane {
             Sink::flush(sink);
         };
         while let Some((header, payload)) = consumer.peek(&port.replies) {
+            // First: what anybody does who has the reply is after it.
+            if header.hlc > clock {
+                clock = HOST.seen(header.hlc, clock != 0);
+            }
             sink.deliver(header, payload, words);
             consumer.advance();
             since += 1;

@@ -2,6 +2,7 @@
 
 use crate::encoded::Encoded;
 use crate::flight::{self, Cells, FLIGHTS, Reply, Settled};
+use crate::hlc::HOST;
 use crate::lane::{Lane, Sink};
 use crate::live::{LiveKernel, wake};
 use crate::pending::{Owner, Refused};
@@ -321,7 +322,8 @@ impl LiveKernel {
     ) -> Result<(), Full> {
         let shard = self.shard(instance);
         let (lane, port) = self.lane(shard);
-        lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc: 0 }, bytes)?;
+        let hlc = HOST.stamps(1);
+        lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc }, bytes)?;
         self.kernel.doorbell(shard);
         Ok(())
     }

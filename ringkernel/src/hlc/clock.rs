@@ -131,26 +131,27 @@ impl Hlc {
         self.last.next(count)
     }
 
-    /// Timestamps were seen of which this is the largest.
-    #[allow(dead_code)]
+    /// A reply's timestamp was seen. Says where the clock is at least, if not there then past all that is to be believed of the reply.
+    ///
+    /// `again`: one was seen a moment ago, and there may be more. The clock then moves on to the time of day, past those that were stamped before.
     #[inline]
-    pub(crate) fn seen(&self, largest: u64) {
-        if largest > self.last.get() {
-            self.move_to(largest);
-        }
+    pub(crate) fn seen(&self, stamp: u64, again: bool) -> u64 {
+        let last = self.last.get();
+        if stamp <= last { last } else { self.move_to(stamp, again) }
     }
 
-    fn move_to(&self, seen: u64) {
+    fn move_to(&self, stamp: u64, again: bool) -> u64 {
         // Relaxed: an older one believes a little less.
         let mut now = self.read.load(Ordering::Relaxed);
-        if !is_credible(seen, now) {
+        let believed = is_credible(stamp, now);
+        if again || !believed {
             now = self.read();
-            if !is_credible(seen, now) {
-                self.ignored.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
         }
-        self.last.merge(seen, now);
+        if !believed && !is_credible(stamp, now) {
+            self.ignored.fetch_add(1, Ordering::Relaxed);
+            return stamp;
+        }
+        self.last.merge(stamp, now)
     }
 
     /// Whether the time of day was read a moment ago.
@@ -218,12 +219,12 @@ mod tests {
         let clock = clock();
         let ahead = |micros: u64| time_of_day() + clock::physical(micros);
         let near = ahead(400_000);
-        clock.seen(near);
+        clock.seen(near, false);
         assert_eq!(clock.stamps(1), near + 1);
-        clock.seen(ahead(900_000));
-        clock.seen(u64::MAX);
+        clock.seen(ahead(900_000), true);
+        assert_eq!(clock.seen(u64::MAX, false), u64::MAX);
         assert_eq!((clock.stamps(1), clock.disbelieved()), (near + 2, 2));
-        clock.seen(0);
+        clock.seen(0, false);
         assert_eq!(clock.update(HlcTimestamp::from_u64(near)).map(HlcTimestamp::as_u64), Ok(near + 2));
         let far = HlcTimestamp::from_u64(ahead(3_600_000_000));
         let error = clock.update(far).unwrap_err();
@@ -274,9 +275,6 @@ mod tests {
         time("the time of day", &time_of_day);
         time("a tick", &|| clock.tick().as_u64());
         time("a message's stamp", &|| clock.stamps(1));
-        time("a reply seen", &|| {
-            clock.seen(std::hint::black_box(1));
-            0
-        });
+        time("a reply seen", &|| clock.seen(std::hint::black_box(1), false));
     }
 }

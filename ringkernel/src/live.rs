@@ -260,9 +260,7 @@ impl LiveKernel {
         if by_itself && !forked() {
             // Nobody is to wait for the devices of others here.
             mesh::wiring::cut_later(self.number());
-            if let Some(registry) = self.registry.upgrade() {
-                registry.topics.kernel_ended(self.number());
-            }
+            self.topics.kernel_ended(self.number());
         }
         self.slab.close().into_iter().chain(self.flights.close()).for_each(wake);
         for lane in &self.lanes {

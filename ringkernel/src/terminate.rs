@@ -111,10 +111,7 @@ impl LiveKernel {
         }
         // First, so that nobody sends to what is about to go; and so that what is to be drained comes to an end.
         wiring::cut_by(self.number(), until);
-        let registry = self.registry.upgrade();
-        if let Some(registry) = &registry {
-            registry.topics.kernel_ends(self.number(), until);
-        }
+        self.topics.kernel_ends(self.number(), until);
         let drained = match from {
             KernelState::Active if options.drain => self.drain(until),
             _ => Ok(()),
@@ -134,8 +131,8 @@ impl LiveKernel {
             // Where a handler may still be running, it may still answer.
             self.fail_forwarded();
         }
-        if let Some(registry) = registry {
-            registry.topics.kernel_gone(self.number(), given_up);
+        self.topics.kernel_gone(self.number(), given_up);
+        if let Some(registry) = self.registry.upgrade() {
             registry.lock().live.retain(|live| !std::ptr::eq(&**live, self));
         }
         let result = result.map_err(|error| {

@@ -2,6 +2,6 @@
 
 pub use crate::{
     Backend, BridgePolicy, DeviceType, FaultKind, HandlerFault, HlcTimestamp, IdlePolicy, KernelHandle,
-    KernelState, LaunchOptions, Mode, RingContext, RingKernel, RingKernelError, RingMessage, Sent,
+    KernelState, LaunchOptions, Mode, Overflow, RingContext, RingKernel, RingKernelError, RingMessage, Sent,
     StateImage, TerminateOptions, TrySendError, device_const, device_fn, handler, ring_kernel,
 };

@@ -280,6 +280,11 @@ device_type!(GiveOut { 0: u32 }, tag 1007);
 pub(crate) struct Announce(pub(crate) u32);
 device_type!(Announce { 0: u32 }, tag 1008);
 
+/// To be sent to oneself, so many times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Again(pub(crate) u32);
+device_type!(Again { 0: u32 }, tag 1009);
+
 impl Clerk {
     fn note(&mut self, sent: Sent) -> u32 {
         self.sent[sent as usize] += 1;
@@ -319,6 +324,13 @@ impl Actor for Clerk {
                 }
                 0
             }
+            Again::TAG => match decode(payload)? {
+                Again(0) => 0,
+                Again(left) => {
+                    let sent = ctx.send::<Clerk>(ctx.instance(), Again(left - 1));
+                    self.note(sent)
+                }
+            },
             Announce::TAG => {
                 let sent = ctx.publish_retained("news", decode::<Announce>(payload)?.0);
                 self.note(sent)
@@ -343,6 +355,10 @@ impl Handles<Announce> for Clerk {
     type Reply = u32;
 }
 
+impl Handles<Again> for Clerk {
+    type Reply = u32;
+}
+
 const fn message<M: RingMessage>() -> MessageInfo {
     MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false }
 }
@@ -358,6 +374,7 @@ static CLERK: KernelDescriptor = KernelDescriptor {
         handler::<Delegate, u32>("delegate"),
         handler::<GiveOut, u32>("give_out"),
         handler::<Announce, u32>("announce"),
+        handler::<Again, u32>("again"),
     ],
     sites: &[],
     ptx: "",
@@ -369,7 +386,7 @@ static CLERK: KernelDescriptor = KernelDescriptor {
     mesh: Mesh {
         routes: &[RouteInfo { id: "bare" }, RouteInfo { id: "clerk" }],
         topics: &[TopicInfo { name: "news" }],
-        outgoing: &[message::<u32>(), message::<Balance>()],
+        outgoing: &[message::<u32>(), message::<Balance>(), message::<Again>()],
         receives: &[],
     },
 };

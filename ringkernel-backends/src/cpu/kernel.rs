@@ -197,6 +197,12 @@ impl Kernel for CpuKernel {
         self.each_state(states, |body, local, place| body.native.write_state(local, &bytes[place]))
     }
 
+    fn heartbeat(&self, shard: usize) -> u64 {
+        let requests = self.core.ports.get(shard).map_or(0, |port| port.requests.consumed());
+        let mailbox = self.core.shards.get(shard).and_then(|shard| shard.mailbox.get());
+        requests.wrapping_add(mailbox.map_or(0, |mailbox| mailbox.ring.consumed()))
+    }
+
     fn is_busy(&self) -> bool {
         let busy = |shard: &Shard| match shard.body.try_lock() {
             Ok(body) => body.owes_a_reply(),

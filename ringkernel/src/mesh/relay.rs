@@ -49,6 +49,8 @@ impl Relays {
 
 /// Messages that wait for room in a kernel, a queue for each shard.
 pub(crate) struct Backlog {
+    /// Queues that are not empty.
+    busy: AtomicUsize,
     shards: Box<[Waiting]>,
 }
 
@@ -83,7 +85,7 @@ impl Waiting {
 
 impl Backlog {
     pub(crate) fn new(shards: usize) -> Self {
-        Self { shards: (0..shards).map(|_| Waiting::default()).collect() }
+        Self { busy: AtomicUsize::new(0), shards: (0..shards).map(|_| Waiting::default()).collect() }
     }
 
     /// Messages in all queues.
@@ -159,7 +161,8 @@ impl LiveKernel {
             if sent != Sent::Full {
                 return sent;
             }
-            // Whoever waits for room is work for the bridge.
+            // Whoever waits for room is work for the bridge. Relaxed: the fence orders it.
+            self.backlog.busy.fetch_add(1, Ordering::Relaxed);
             self.raise_work();
         }
         if !queue.push(message, payload) {
@@ -179,6 +182,7 @@ impl LiveKernel {
 
     /// A queue has become empty.
     fn nothing_waits(&self) {
+        self.backlog.busy.fetch_sub(1, Ordering::Relaxed);
         if self.is_polled() {
             self.lower_work();
         }
@@ -187,6 +191,9 @@ impl LiveKernel {
     /// Tries again what waits for room, where something does. The caller has made a `SeqCst` fence since it saw the device move.
     #[inline]
     pub(crate) fn retry_relays(&self) {
+        if self.backlog.busy.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         for (shard, waiting) in self.backlog.shards.iter().enumerate() {
             // Relaxed: see above.
             if waiting.count.load(Ordering::Relaxed) > 0 {

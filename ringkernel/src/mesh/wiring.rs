@@ -130,12 +130,12 @@ impl Board {
     ) -> (usize, Result<(), DeviceError>) {
         let Some(node) = self.node(from.number()) else { return (0, Ok(())) };
         let (mut routes, mut result) = (0, Ok(()));
-        let mut leads = from.place.leads();
         for (route, place) in node.routes.iter_mut().enumerate() {
             if place.as_ref().is_none_or(|link| link.to != number) {
                 continue;
             }
-            routes += usize::from(leads[route].take().is_some());
+            let lead = from.place.leads()[route].take();
+            routes += usize::from(lead.is_some());
             // One that hangs or is lost does not listen.
             if !from.has_ended() {
                 match from.kernel.connect(route, Target::Nobody) {

@@ -3,7 +3,7 @@
 use super::connections::clerk;
 use super::relays::{figures, folded};
 use super::*;
-use crate::testing::{Announce, Balance, Bare, Clerk, Delegate, Errand, GiveOut};
+use crate::testing::{Again, Announce, Balance, Bare, Clerk, Delegate, Errand, GiveOut};
 use crate::{FaultKind, KernelHandle, Overflow, RingKernelError, TerminateOptions, Via};
 use futures::{StreamExt, TryStreamExt};
 use std::pin::pin;
@@ -265,5 +265,22 @@ fn kernels_that_come_and_go_while_others_send_to_them_lose_no_asker() {
         let counts: Vec<_> = askers.into_iter().map(|asker| asker.join().unwrap()).collect();
         println!("answered and failed: {counts:?}");
         assert_eq!(clerk.pending(), 0);
+    });
+}
+
+#[test]
+fn a_kernel_that_is_busy_with_what_kernels_send_does_not_hang() {
+    smol::block_on(async {
+        let runtime = cpu().await;
+        let options = LaunchOptions::default().hung_after(Duration::from_millis(60));
+        let clerk: ActorRef<Clerk> = crate::runtime::launch(&runtime, options).await.unwrap();
+        clerk.tell(Again(u32::MAX)).await.unwrap();
+        let before = clerk.control().messages_processed;
+        smol::Timer::after(Duration::from_millis(400)).await;
+        assert!(clerk.control().messages_processed > before + 1000);
+        assert_eq!(clerk.ask(Again(0)).await, Ok(0), "and it has time for others");
+        // It goes on for ever by itself; being drained, it may no longer send to itself.
+        clerk.terminate_with(TerminateOptions::default().drain()).await.unwrap();
+        assert_eq!(clerk.snapshot::<Clerk>(0).await.unwrap().sent[GONE as usize], 1);
     });
 }

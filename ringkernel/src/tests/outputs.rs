@@ -100,12 +100,12 @@ fn a_type_that_no_handler_gives_out_is_refused() {
             RingKernelError::NotGivenOut {
                 actor: "Clerk",
                 message: "Stranger",
-                given: vec!["u32", "Balance"]
+                given: vec!["u32", "Balance", "Again"]
             }
         );
         assert_eq!(
             error.to_string(),
-            "`Clerk` gives out no `Stranger`; what its handlers send, publish or give out is `u32`, `Balance`"
+            "`Clerk` gives out no `Stranger`; what its handlers send, publish or give out is `u32`, `Balance`, `Again`"
         );
     });
 }

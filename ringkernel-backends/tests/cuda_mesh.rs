@@ -437,3 +437,43 @@ fn a_sender_that_has_spilled_goes_on_until_all_of_it_was_handed_over() {
     a.end();
     b.end();
 }
+
+#[test]
+fn kernels_on_two_gpus_of_one_host_send_to_each_other_without_it() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let test = "kernels_on_two_gpus_of_one_host_send_to_each_other_without_it";
+    let Some(device) = device(test, &[&COURIER]) else { return };
+    let other = match CudaDevice::open(1, &[&COURIER]) {
+        Ok(other) => other,
+        Err(error) => {
+            let required = std::env::var("RINGKERNEL_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == "two-gpus"), "{test}: {error}");
+            return eprintln!("skipped: {test}: {error}");
+        }
+    };
+    let (a, b) =
+        (courier(&device, 31, 64, 8, MeshSpec::default()), courier(&other, 32, 64, 8, MeshSpec::default()));
+    connect(&a, 31, &b);
+    connect(&b, 32, &a);
+    for (balls, hops) in [(1u32, 100_000u32), (64, 20_000)] {
+        let before = a.kernel.control().messages_processed + b.kernel.control().messages_processed;
+        let begin = Instant::now();
+        for instance in 0..balls {
+            a.push(HOP.tag, instance, u32::MAX, &words(&[hops, instance, instance]));
+        }
+        let expected = before + u64::from(balls) * u64::from(hops + 1);
+        until("a ball was lost between the GPUs", || {
+            a.kernel.control().messages_processed + b.kernel.control().messages_processed >= expected
+        });
+        let took = begin.elapsed().as_nanos() as f64;
+        let got: u64 = states(&a, 64).iter().chain(&states(&b, 64)).map(|state| state.0).sum();
+        assert_eq!(got, expected);
+        println!("{balls} balls between two GPUs: {:.0} ns a hop of each", took / f64::from(hops));
+    }
+    // Each is forwarded to the other GPU, and answered from there.
+    let mut b = b;
+    a.push(PASS.tag, 0, 77, &words(&[1, 1]));
+    assert_eq!(b.pop(1).0.correlation.origin(), Origin::Forwarded { kernel: 31, index: 77 });
+    a.end();
+    b.end();
+}

@@ -66,8 +66,8 @@ impl fmt::Display for BackendReport {
     }
 }
 
-/// Opens a backend's device. All actors of the program are given, so that their modules can be loaded before anything runs.
-type Opener = fn(&[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError>;
+/// Opens a backend's device of this number. All actors of the program are given, so that their modules can be loaded before anything runs.
+type Opener = fn(usize, &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError>;
 
 /// The backends, in the order in which `Auto` tries them.
 const ORDER: [(Backend, Opener); 4] = [
@@ -80,20 +80,22 @@ const ORDER: [(Backend, Opener); 4] = [
 /// Opens the device of `wanted`; may take a while.
 pub(crate) fn open(
     wanted: Backend,
+    device: usize,
     kernels: &[&'static KernelDescriptor],
 ) -> Result<(Arc<dyn Device>, BackendReport), RingKernelError> {
-    choose(wanted, &ORDER, kernels)
+    choose(wanted, device, &ORDER, kernels)
 }
 
 fn choose(
     wanted: Backend,
+    device: usize,
     order: &[(Backend, Opener)],
     kernels: &[&'static KernelDescriptor],
 ) -> Result<(Arc<dyn Device>, BackendReport), RingKernelError> {
     let mut report = BackendReport::default();
     for &(backend, open) in order.iter().filter(|(backend, _)| wanted == Backend::Auto || wanted == *backend)
     {
-        match open(kernels) {
+        match open(device, kernels) {
             Ok(device) => {
                 report.chosen = Some((backend, device.name()));
                 return Ok((device, report));
@@ -117,40 +119,53 @@ fn not_compiled_in(backend: &'static str, feature: &str) -> Result<Arc<dyn Devic
     Err(DeviceError::Unavailable { backend, reason })
 }
 
-fn open_cpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+/// For the backends that have one device.
+fn only_the_first(backend: &'static str, device: usize) -> Result<(), DeviceError> {
+    match device {
+        0 => Ok(()),
+        _ => Err(DeviceError::Unavailable {
+            backend,
+            reason: format!("device {device} was asked for, 1 present"),
+        }),
+    }
+}
+
+fn open_cpu(device: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    only_the_first("CPU", device)?;
     Ok(Arc::new(ringkernel_backends::cpu::CpuDevice::shared()))
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda(kernels: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
-    // As many GPUs as there are, actors run on the first that the driver lists; CUDA_VISIBLE_DEVICES chooses another.
-    Ok(Arc::new(ringkernel_backends::cuda::CudaDevice::open(0, kernels)?))
+fn open_cuda(device: usize, kernels: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    Ok(Arc::new(ringkernel_backends::cuda::CudaDevice::open(device, kernels)?))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+fn open_cuda(_: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
     not_compiled_in("CUDA", "cuda")
 }
 
 #[cfg(feature = "wgpu")]
-fn open_wgpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+fn open_wgpu(device: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    only_the_first("WebGPU", device)?;
     use ringkernel_backends::wgpu::{AdapterKind, WgpuDevice};
     Ok(Arc::new(WgpuDevice::open(AdapterKind::Any)?))
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn open_wgpu(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+fn open_wgpu(_: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
     not_compiled_in("WebGPU", "wgpu")
 }
 
 #[cfg(feature = "metal")]
-fn open_metal(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+fn open_metal(device: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    only_the_first("Metal", device)?;
     use ringkernel_backends::wgpu::{AdapterKind, WgpuDevice};
     Ok(Arc::new(WgpuDevice::open(AdapterKind::Metal)?))
 }
 
 #[cfg(not(feature = "metal"))]
-fn open_metal(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+fn open_metal(_: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
     not_compiled_in("Metal", "metal")
 }
 
@@ -158,11 +173,11 @@ fn open_metal(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, Device
 mod tests {
     use super::*;
 
-    fn absent(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    fn absent(_: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
         Err(DeviceError::Unavailable { backend: "CUDA", reason: "libcuda.so.1 is not installed".into() })
     }
 
-    fn broken(_: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
+    fn broken(_: usize, _: &[&'static KernelDescriptor]) -> Result<Arc<dyn Device>, DeviceError> {
         Err(DeviceError::Driver { call: "cuInit", reason: "no".into() })
     }
 
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn auto_takes_the_first_that_is_there_and_says_why_it_passed_the_others_over() {
-        let (_, report) = choose(Backend::Auto, &HERE, &[]).unwrap();
+        let (_, report) = choose(Backend::Auto, 0, &HERE, &[]).unwrap();
         let (backend, name) = report.chosen.clone().unwrap();
         assert_eq!(backend, Backend::Cpu);
         assert_eq!(
@@ -184,15 +199,21 @@ mod tests {
 
     #[test]
     fn a_forced_backend_is_the_only_one_tried_and_its_absence_says_what_is_missing() {
-        let (_, report) = choose(Backend::Cpu, &HERE, &[]).unwrap();
+        let (_, report) = choose(Backend::Cpu, 0, &HERE, &[]).unwrap();
         assert_eq!(report.passed_over, []);
-        let error = choose(Backend::Cuda, &HERE, &[]).err().unwrap();
+        let error = choose(Backend::Cuda, 0, &HERE, &[]).err().unwrap();
         assert_eq!(error.to_string(), "the CUDA backend cannot be used: libcuda.so.1 is not installed");
     }
 
     #[test]
+    fn a_device_that_is_not_there_is_named() {
+        let error = choose(Backend::Cpu, 3, &HERE, &[]).err().unwrap();
+        assert_eq!(error.to_string(), "the CPU backend cannot be used: device 3 was asked for, 1 present");
+    }
+
+    #[test]
     fn when_there_is_none_at_all_every_reason_is_given() {
-        let error = choose(Backend::Auto, &HERE[..2], &[]).err().unwrap().to_string();
+        let error = choose(Backend::Auto, 0, &HERE[..2], &[]).err().unwrap().to_string();
         assert!(error.contains("not CUDA: libcuda.so.1") && error.contains("not WebGPU: cuInit"), "{error}");
     }
 

@@ -52,6 +52,7 @@ struct Inner {
 #[must_use = "call `build().await`"]
 pub struct RingKernelBuilder {
     backend: Backend,
+    device: usize,
     settings: Settings,
 }
 
@@ -73,6 +74,12 @@ impl RingKernelBuilder {
     /// Which backend; [`Backend::Auto`] unless told.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
+        self
+    }
+
+    /// Which of the backend's devices, counted from 0; the first unless told. CUDA counts as the driver does.
+    pub fn device(mut self, device: usize) -> Self {
+        self.device = device;
         self
     }
 
@@ -106,7 +113,8 @@ impl RingKernelBuilder {
         ringkernel_backends::fork::watch();
         let catalogue = catalogue(inventory::iter::<Registration>().map(|registration| registration.0))?;
         let kernels = catalogue.clone();
-        let (device, report) = blocking::unblock(move || backend::open(self.backend, &kernels)).await?;
+        let (device, report) =
+            blocking::unblock(move || backend::open(self.backend, self.device, &kernels)).await?;
         Ok(RingKernel::on(device, report, catalogue, self.settings))
     }
 }
@@ -145,7 +153,7 @@ pub struct KernelInfo {
 impl RingKernel {
     /// Begins building a runtime.
     pub fn builder() -> RingKernelBuilder {
-        RingKernelBuilder { backend: Backend::Auto, settings: Settings::default() }
+        RingKernelBuilder { backend: Backend::Auto, device: 0, settings: Settings::default() }
     }
 
     pub(crate) fn on(

@@ -47,6 +47,9 @@ pub(super) fn check<T>(
 #[derive(Debug)]
 pub(super) struct Context {
     raw: sys::CUcontext,
+    device: sys::CUdevice,
+    /// The driver's number of the device.
+    pub(super) ordinal: usize,
     /// "NVIDIA H200".
     pub(super) name: String,
     /// Compute capability, 90 for 9.0.
@@ -123,9 +126,43 @@ impl Context {
         let watchdog = wsl || attribute(A::CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT)? != 0;
         // SAFETY: `device` came from the driver.
         let raw = check("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
-        let context = Self { raw, name, cc, multiprocessors, shared_memory, watchdog, driver_version };
+        let context =
+            Self { raw, device, ordinal, name, cc, multiprocessors, shared_memory, watchdog, driver_version };
         context.bind()?;
         Ok(context)
+    }
+
+    /// Whether code here can write to the other device's memory and count in it, as it does in its own.
+    pub(super) fn can_reach(&self, other: &Self) -> Result<bool, DeviceError> {
+        use sys::CUdevice_P2PAttribute_enum as P;
+        let mut all = true;
+        for which in
+            [P::CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED, P::CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED]
+        {
+            let mut value = 0;
+            // SAFETY: writes one int; both devices came from the driver.
+            let asked = unsafe { sys::cuDeviceGetP2PAttribute(&mut value, which, self.device, other.device) };
+            check("cuDeviceGetP2PAttribute", asked.result())?;
+            all &= value != 0;
+        }
+        Ok(all)
+    }
+
+    /// Lets code here reach a pool of the other device. May wait for both devices: call it quiesced on both.
+    pub(super) fn reach(&self, other: &Self, pool: &MemoryPool) -> Result<(), DeviceError> {
+        self.bind()?;
+        // SAFETY: the other context is retained for the life of the process.
+        match unsafe { sys::cuCtxEnablePeerAccess(other.raw, 0) } {
+            sys::CUresult::CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED => {}
+            result => check("cuCtxEnablePeerAccess", result.result())?,
+        }
+        // SAFETY: all-zero is a valid value of this C struct of integers and enums whose 0 is "none".
+        let mut access: sys::CUmemAccessDesc = unsafe { std::mem::zeroed() };
+        access.location.type_ = sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
+        access.location.id = self.ordinal as i32;
+        access.flags = sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        // SAFETY: the pool lives for the process, and one description is given.
+        check("cuMemPoolSetAccess", unsafe { sys::cuMemPoolSetAccess(pool.raw, &access, 1) }.result())
     }
 
     /// Makes the context current on this thread.

@@ -63,6 +63,8 @@ struct Shared {
     functions: Mutex<HashMap<usize, Result<Function, String>>>,
     /// What is to be added to the device's clock to make it nanoseconds since 1970.
     clock_offset: OnceLock<i64>,
+    /// The devices whose memory code here can reach, by ordinal, and those it cannot.
+    reached: Mutex<HashMap<usize, bool>>,
 }
 
 static OPEN: Mutex<Option<HashMap<usize, Arc<Shared>>>> = Mutex::new(None);
@@ -90,6 +92,7 @@ impl CudaDevice {
                     registry: registry::Registry::new(context.multiprocessors),
                     functions: Mutex::default(),
                     clock_offset: OnceLock::new(),
+                    reached: Mutex::default(),
                     context,
                 });
                 open.insert(ordinal, shared.clone());
@@ -160,6 +163,27 @@ impl Shared {
             functions.extend(loaded);
             Ok(())
         })?
+    }
+
+    /// Whether kernels here can send to kernels there. The first time it is asked of two devices, both are quiesced.
+    fn reaches(&self, other: &Self) -> Result<bool, DeviceError> {
+        let (here, there) = (self.context.ordinal, other.context.ordinal);
+        if here == there {
+            return Ok(true);
+        }
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = reached.get(&there) {
+            return Ok(*known);
+        }
+        let can = self.context.can_reach(&other.context)?;
+        if can {
+            // Always in this order, so that two who ask at once do not wait for each other.
+            let (first, second) = if here < there { (self, other) } else { (other, self) };
+            let reach = || self.context.reach(&other.context, &other.pool);
+            first.registry.quiesced(|| second.registry.quiesced(reach))???;
+        }
+        reached.insert(there, can);
+        Ok(can)
     }
 
     /// Compares the device's clock with the time of day, once.

@@ -435,8 +435,10 @@ impl CudaKernel {
             Target::Nobody => Ok(Neighbour::default()),
             Target::Host(number) => Ok(Neighbour::by_host(number)),
             Target::Kernel(kernel) => match as_kernel::<Self>(kernel) {
-                Some(other) if Arc::ptr_eq(&other.core.shared, &self.core.shared) => other.core.neighbour(),
-                _ => Err(DeviceError::NotConnected { reason: "the other kernel is on another device" }),
+                Some(other) if self.core.shared.reaches(&other.core.shared)? => other.core.neighbour(),
+                _ => Err(DeviceError::NotConnected {
+                    reason: "the other kernel is on a device that this one cannot reach",
+                }),
             },
         }
     }

@@ -13,7 +13,7 @@
 use super::clock::Clock;
 use super::mailbox::{Mail, Mailbox};
 use super::shard::{Core, Shard};
-use super::table::{InUse, Subscribed, To};
+use super::table::{InUse, Subscribed, Table, To};
 use crate::abi::slot::{OUTPUT, PREFIX_WORDS, PUBLISHED, RELAY};
 use crate::abi::{Correlation, Header, Origin};
 use crate::mesh::{KernelNumber, Outbox, Overflow, Sent};
@@ -88,14 +88,13 @@ impl Relays {
     }
 }
 
-/// The outbox of a handler under way.
+/// The outbox of a handler under way. Made for each message: a few words that point at what is there.
 pub(super) struct Post<'a> {
-    wire: Wire<'a>,
-    tables: &'a mut InUse,
-    mail: &'a mut Mail,
-    forwarded: &'a mut bool,
+    core: &'a Core,
+    index: usize,
     /// Of the message being handled.
-    header: Header,
+    header: &'a Header,
+    talk: &'a mut Talk,
 }
 
 /// What sending takes.
@@ -109,14 +108,20 @@ struct Wire<'a> {
 
 impl<'a> Post<'a> {
     #[inline]
-    pub(super) fn new(core: &'a Core, index: usize, header: Header, talk: &'a mut Talk) -> Self {
-        let Talk { clock, mail, tables, scratch, forwarded, told } = talk;
-        Self { wire: Wire { core, index, clock, scratch, told }, tables, mail, forwarded, header }
+    pub(super) fn new(core: &'a Core, index: usize, header: &'a Header, talk: &'a mut Talk) -> Self {
+        Self { core, index, header, talk }
     }
 
     /// Who the handler is.
     fn me(&self) -> Origin {
-        Origin::Kernel { kernel: self.wire.core.mesh.number, instance: self.header.instance }
+        Origin::Kernel { kernel: self.core.mesh.number, instance: self.header.instance }
+    }
+
+    /// The table, and what sending takes.
+    fn open(&mut self) -> (&Table, Wire<'_>) {
+        let Talk { clock, tables, scratch, told, .. } = &mut *self.talk;
+        let wire = Wire { core: self.core, index: self.index, clock, scratch, told };
+        (tables.table(&self.core.tables), wire)
     }
 }
 
@@ -251,8 +256,9 @@ impl Wire<'_> {
 impl Outbox for Post<'_> {
     fn send(&mut self, key: u32, instance: u32, tag: u32, payload: &[u8]) -> Sent {
         let me = self.me();
-        match self.tables.table(&self.wire.core.tables).route(key) {
-            Some(route) => self.wire.send(&route.to, me, instance, tag, payload),
+        let (table, mut wire) = self.open();
+        match table.route(key) {
+            Some(route) => wire.send(&route.to, me, instance, tag, payload),
             None => Sent::Gone,
         }
     }
@@ -260,8 +266,9 @@ impl Outbox for Post<'_> {
     fn reply(&mut self, tag: u32, payload: &[u8]) -> Sent {
         let Some((kernel, instance)) = self.sender() else { return Sent::NoSender };
         let me = self.me();
-        match self.tables.table(&self.wire.core.tables).peers.get(&kernel) {
-            Some(to) => self.wire.send(to, me, instance, tag, payload),
+        let (table, mut wire) = self.open();
+        match table.peers.get(&kernel) {
+            Some(to) => wire.send(to, me, instance, tag, payload),
             None => Sent::Gone,
         }
     }
@@ -269,43 +276,42 @@ impl Outbox for Post<'_> {
     fn forward(&mut self, key: u32, instance: u32, tag: u32, payload: &[u8]) -> Sent {
         let origin = match self.header.correlation.origin() {
             // The answer is one, so only one may give it.
-            Origin::Asker(_) | Origin::Forwarded { .. } if *self.forwarded => return Sent::NoSender,
-            Origin::Asker(asker) => {
-                Origin::Forwarded { kernel: self.wire.core.mesh.number, index: asker.index }
-            }
+            Origin::Asker(_) | Origin::Forwarded { .. } if self.talk.forwarded => return Sent::NoSender,
+            Origin::Asker(asker) => Origin::Forwarded { kernel: self.core.mesh.number, index: asker.index },
             origin => origin,
         };
-        let Some(route) = self.tables.table(&self.wire.core.tables).route(key) else { return Sent::Gone };
-        let sent = self.wire.send(&route.to, origin, instance, tag, payload);
-        *self.forwarded |= sent.is_ok();
+        let (table, mut wire) = self.open();
+        let Some(route) = table.route(key) else { return Sent::Gone };
+        let sent = wire.send(&route.to, origin, instance, tag, payload);
+        self.talk.forwarded |= sent.is_ok();
         sent
     }
 
     fn output(&mut self, tag: u32, payload: &[u8]) -> Sent {
-        let hlc = self.wire.clock.stamp();
+        let instance = self.header.instance;
+        let (_, mut wire) = self.open();
+        let hlc = wire.clock.stamp();
         let correlation = Correlation { index: OUTPUT, generation: 0 };
-        self.wire
-            .tell_host(Header { tag, instance: self.header.instance, correlation, words: 0, hlc }, payload)
+        wire.tell_host(Header { tag, instance, correlation, words: 0, hlc }, payload)
     }
 
     fn publish(&mut self, topic: u32, retain: bool, tag: u32, payload: &[u8]) -> Sent {
-        let me = self.me();
-        let table = self.tables.table(&self.wire.core.tables);
+        let (me, instance) = (self.me(), self.header.instance);
+        let (table, mut wire) = self.open();
         let Some(topic) = table.topics.iter().find(|known| known.key == topic) else { return Sent::Gone };
-        let hlc = self.wire.clock.stamp();
-        let header = Header { tag, instance: 0, correlation: me.into(), words: 0, hlc };
+        let hlc = wire.clock.stamp();
+        let header = Header { tag, instance, correlation: me.into(), words: 0, hlc };
         let mut all = Sent::Ok;
         for Subscribed { core, instance, missed } in &topic.subscribers[..] {
-            let header = Header { instance: *instance, ..header };
-            if self.wire.deliver(core, header, payload).is_full() {
+            if wire.deliver(core, Header { instance: *instance, ..header }, payload).is_full() {
                 missed.fetch_add(1, Ordering::Relaxed);
                 all = Sent::Full;
             }
         }
         if topic.host || retain {
             let correlation = Correlation { index: PUBLISHED, generation: 0 };
-            let header = Header { instance: self.header.instance, correlation, ..header };
-            let sent = self.wire.prefixed(header, [topic.key, retain as u32, 0], payload);
+            let prefix = [topic.key, retain as u32, 0];
+            let sent = wire.prefixed(Header { correlation, ..header }, prefix, payload);
             if !sent.is_ok() {
                 all = sent;
             }
@@ -314,11 +320,11 @@ impl Outbox for Post<'_> {
     }
 
     fn receive(&mut self, key: u32, tag: u32, out: &mut [u8]) -> bool {
-        let core = self.wire.core;
-        let Some(mailbox) = core.shards[self.wire.index].mailbox.get() else { return false };
-        let route = self.tables.table(&core.tables).route(key);
+        let Some(mailbox) = self.core.shards[self.index].mailbox.get() else { return false };
+        let Talk { tables, mail, .. } = &mut *self.talk;
+        let route = tables.table(&self.core.tables).route(key);
         let Some(number) = route.and_then(|route| route.number) else { return false };
-        self.mail.receive(mailbox, core.descriptor, (self.header.instance, number, tag), out)
+        mail.receive(mailbox, self.core.descriptor, (self.header.instance, number, tag), out)
     }
 
     fn sender(&self) -> Option<(KernelNumber, u32)> {
@@ -333,14 +339,14 @@ impl Outbox for Post<'_> {
     }
 
     fn now(&mut self) -> u64 {
-        self.wire.clock.read()
+        self.talk.clock.read()
     }
 
     fn tick(&mut self) -> u64 {
-        self.wire.clock.tick()
+        self.talk.clock.tick()
     }
 
     fn update_clock(&mut self, seen: u64) -> u64 {
-        self.wire.clock.update(seen)
+        self.talk.clock.update(seen)
     }
 }

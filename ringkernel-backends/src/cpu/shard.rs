@@ -469,7 +469,9 @@ impl<'a> Run<'a> {
         let size = (handler.message.size as usize).min(4 * words);
         let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
         let most = reply.len();
-        let mut post = Post::new(self.core, self.index as usize, header, &mut body.talk);
+        // The copy that is in memory anyway: this one stays in registers.
+        let Some(handling) = &body.handling else { return refusal(FaultKind::Malformed) };
+        let mut post = Post::new(self.core, self.index as usize, handling, &mut body.talk);
         let outcome = body.native.handle(local, header.instance, header.tag, payload, reply, &mut post);
         match outcome {
             // More than the largest reply is not to be believed.

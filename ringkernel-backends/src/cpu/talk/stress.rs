@@ -18,6 +18,15 @@ impl Random {
     }
 }
 
+/// Says so when it is dropped.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// One schedule: how many messages arrived.
 fn schedule(seed: u64) -> u64 {
     let mut random = Random(seed);
@@ -57,6 +66,8 @@ fn schedule(seed: u64) -> u64 {
                 thread::sleep(Duration::from_micros(random.below(3000)));
             }
         });
+        // However this ends, or the scope would wait for the other thread.
+        let _done = Done(&sending);
         for round in 0..rounds {
             for node in &nodes {
                 for instance in 0..instances {
@@ -73,7 +84,6 @@ fn schedule(seed: u64) -> u64 {
                 answers == kernels * instances as usize
             });
         }
-        sending.store(false, Ordering::Release);
     });
     let arrived = |node: &Host| (0..instances).map(|i| notes(&node.kernel, i).received as u64).sum::<u64>();
     for (k, &sent) in sent.iter().enumerate() {

@@ -128,6 +128,8 @@ pub enum Sent {
     NoInstance = 3,
     /// `reply` to a message that no kernel sent.
     NoSender = 4,
+    /// A message of variable size takes more bytes than it may. (In native handlers; device code sends none of these.)
+    TooLarge = 5,
 }
 
 impl Sent {
@@ -141,7 +143,7 @@ impl Sent {
     }
     /// Whether there is no such receiver: kernel, instance or sender.
     pub fn is_gone(self) -> bool {
-        !matches!(self, Self::Ok | Self::Full)
+        !matches!(self, Self::Ok | Self::Full | Self::TooLarge)
     }
 }
 

@@ -74,6 +74,9 @@ pub fn derive_device_type(input: TokenStream) -> TokenStream {
 /// Its tag on the wire is a hash of its name and of the names and types of its fields, so two programs that agree on those can talk to
 /// each other. Fields are as for `#[derive(DeviceType)]`, which this includes.
 ///
+/// A field that is a `Vec`, a `String` or an `Option`, or `#[message(max_bytes = …)]` on the struct, makes it a message of variable size. Its handlers
+/// take `&Archived<Post>`, and read it where it lies; see `ringkernel::payload`.
+///
 /// ```
 /// use ringkernel::prelude::*;
 ///
@@ -89,10 +92,38 @@ pub fn derive_device_type(input: TokenStream) -> TokenStream {
 ///
 /// assert_ne!(Deposit::TAG, Withdraw::TAG);
 /// ```
-#[proc_macro_derive(RingMessage)]
+#[proc_macro_derive(RingMessage, attributes(message))]
 pub fn derive_ring_message(input: TokenStream) -> TokenStream {
     expand::device_type::derive(&parse_macro_input!(input as DeriveInput), TypeRole::Message { tag: 0 })
         .into()
+}
+
+/// Makes a struct part of messages of variable size: a field of theirs, or an element of a `Vec`.
+///
+/// Fields are scalars, `String`, `Vec<T>`, `Option<T>`, arrays, tuples, and structs with this derive. A struct that is to be a field of fixed
+/// messages as well derives both this and `DeviceType`.
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// #[derive(Payload)]
+/// struct Line {
+///     text: String,
+///     indent: Option<u8>,
+/// }
+///
+/// #[derive(RingMessage)]
+/// #[message(max_bytes = 16384)]
+/// struct Page {
+///     number: u32,
+///     lines: Vec<Line>,
+/// }
+///
+/// assert_eq!(Page::SIZE, 16384);
+/// ```
+#[proc_macro_derive(Payload)]
+pub fn derive_payload(input: TokenStream) -> TokenStream {
+    expand::variable::derive(&parse_macro_input!(input as DeriveInput), expand::variable::What::Part).into()
 }
 
 /// Makes an actor of a struct and its impl; it goes on both.

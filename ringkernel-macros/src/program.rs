@@ -25,7 +25,12 @@ pub enum TypeRole {
         /// Its tag.
         tag: u32,
     },
-    /// `#[derive(DeviceType)]`.
+    /// `#[derive(RingMessage)]`, of variable size.
+    Variable {
+        /// Its tag.
+        tag: u32,
+    },
+    /// `#[derive(DeviceType)]` or `#[derive(Payload)]`.
     Device,
 }
 

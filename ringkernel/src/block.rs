@@ -7,7 +7,7 @@
 use crate::hlc::HOST;
 use crate::live::LiveKernel;
 use crate::park::block_on;
-use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
+use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, Header};
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -42,10 +42,21 @@ impl From<TellManyError> for RingKernelError {
     }
 }
 
+/// A message that a block does not take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Refused {
+    /// There is no such instance.
+    NoSuchInstance(u32),
+    /// It was for this instance, and takes more bytes than it may.
+    TooLarge(u32, PayloadTooLarge),
+}
+
 /// Messages on their way, encoded.
 #[derive(Default)]
 pub(crate) struct Block {
     bytes: Vec<u8>,
+    /// Where each ends, of those of variable size.
+    ends: Vec<u32>,
     /// Whom each is for.
     instances: Vec<u32>,
     /// The messages' numbers, shard by shard.
@@ -71,14 +82,17 @@ impl Block {
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
-    /// Takes up to `most` messages. Stops before one for an instance that is not there, and says which.
+    /// Takes up to `most` messages. Stops before one that cannot be sent, and says why.
     #[inline]
     pub(crate) fn fill<M: RingMessage>(
         &mut self,
         live: &LiveKernel,
         messages: &mut impl Iterator<Item = (u32, M)>,
         most: usize,
-    ) -> Result<(), u32> {
+    ) -> Result<(), Refused> {
+        if M::VARIABLE {
+            return self.fill_variable(live, messages, most);
+        }
         let size = M::SIZE as usize;
         let most = most.min(MESSAGES).min((BYTES / size.max(1)).max(1));
         self.instances.clear();
@@ -92,7 +106,7 @@ impl Block {
             }
             let Some((instance, message)) = messages.next() else { break Ok(()) };
             if instance >= live.instances {
-                break Err(instance);
+                break Err(Refused::NoSuchInstance(instance));
             }
             message.encode(&mut self.bytes[at..at + size]);
             at += size;
@@ -100,6 +114,45 @@ impl Block {
         };
         self.sort(live.lanes.len());
         result
+    }
+
+    /// [`fill`](Self::fill) for messages that take as many bytes as they need.
+    fn fill_variable<M: RingMessage>(
+        &mut self,
+        live: &LiveKernel,
+        messages: &mut impl Iterator<Item = (u32, M)>,
+        most: usize,
+    ) -> Result<(), Refused> {
+        self.instances.clear();
+        self.bytes.clear();
+        self.ends.clear();
+        let result = loop {
+            if self.instances.len() == most.min(MESSAGES) || self.bytes.len() >= BYTES {
+                break Ok(());
+            }
+            let Some((instance, message)) = messages.next() else { break Ok(()) };
+            if instance >= live.instances {
+                break Err(Refused::NoSuchInstance(instance));
+            }
+            if let Err(error) = message.with_bytes(|bytes| self.bytes.extend_from_slice(bytes)) {
+                break Err(Refused::TooLarge(instance, error));
+            }
+            self.ends.push(self.bytes.len() as u32);
+            self.instances.push(instance);
+        };
+        self.sort(live.lanes.len());
+        result
+    }
+
+    /// The bytes of a message.
+    #[inline]
+    fn message<M: RingMessage>(&self, number: usize) -> &[u8] {
+        if M::VARIABLE {
+            let start = if number == 0 { 0 } else { self.ends[number - 1] as usize };
+            return &self.bytes[start..self.ends[number] as usize];
+        }
+        let size = M::SIZE as usize;
+        &self.bytes[number * size..(number + 1) * size]
     }
 
     /// Counts the messages of each shard, then writes their numbers where the shard's part is.
@@ -166,7 +219,6 @@ impl Block {
         shard: usize,
         mut correlation: impl FnMut(usize) -> Correlation,
     ) -> Option<usize> {
-        let size = M::SIZE as usize;
         let (first, end) = self.parts[shard];
         if first == end {
             return Some(0);
@@ -180,7 +232,7 @@ impl Block {
             let number = if sorted { self.order[at] as usize } else { at };
             let instance = self.instances[number];
             let header = Header { tag: M::TAG, instance, correlation: correlation(number), words: 0, hlc };
-            batch.push(header, &self.bytes[number * size..(number + 1) * size]);
+            batch.push(header, self.message::<M>(number));
         }
         drop(batch);
         live.kernel.doorbell(shard);
@@ -303,7 +355,8 @@ impl<A: Actor> ActorRef<A> {
                 break Err(reason);
             }
             match filled {
-                Err(instance) => break self.handle().check_instance(instance),
+                Err(Refused::NoSuchInstance(instance)) => break self.handle().check_instance(instance),
+                Err(Refused::TooLarge(_, error)) => break Err(error.into()),
                 Ok(()) if block.len() == 0 => break Ok(()),
                 Ok(()) => {}
             }

@@ -97,6 +97,7 @@ impl<'a> RingContext<'a> {
 
     /// Takes the oldest message of type `M` that the kernel with this id sent to this instance and that no handler of this actor takes.
     pub fn try_receive_from_kernel<M: RingMessage>(&mut self, id: &str) -> Option<M> {
+        const { assert!(!M::VARIABLE, "a message of variable size is handled by a `#[handler]`, not received") };
         let mut bytes = vec![0; M::SIZE as usize];
         if !self.outbox.receive(key_of(id), M::TAG, &mut bytes) {
             return None;
@@ -136,17 +137,7 @@ impl<'a> RingContext<'a> {
     }
 }
 
-/// Calls with the message's wire bytes.
-fn encoded<M: RingMessage, T>(message: &M, call: impl FnOnce(u32, &[u8]) -> T) -> T {
-    let size = M::SIZE as usize;
-    let (mut few, mut many);
-    let bytes: &mut [u8] = if size <= 256 {
-        few = [0; 256];
-        &mut few[..size]
-    } else {
-        many = vec![0; size];
-        &mut many
-    };
-    message.encode(bytes);
-    call(M::TAG, bytes)
+/// Calls with the message's tag and wire bytes.
+fn encoded<M: RingMessage>(message: &M, call: impl FnOnce(u32, &[u8]) -> Sent) -> Sent {
+    message.with_bytes(|bytes| call(M::TAG, bytes)).unwrap_or(Sent::TooLarge)
 }

@@ -1,21 +1,28 @@
 //! A message on its way to a ring, in wire bytes.
 
-use crate::RingMessage;
+use crate::{PayloadTooLarge, RingMessage};
 
 /// The largest message that is held in place.
 const IN_PLACE: usize = 112;
 
 /// A message's wire bytes: in place where they are few, else on the heap.
 pub(crate) enum Encoded {
-    InPlace { bytes: [u8; IN_PLACE], length: u8 },
+    InPlace {
+        bytes: [u8; IN_PLACE],
+        length: u8,
+    },
     Heap(Box<[u8]>),
+    /// Of variable size, and more than it may be.
+    TooLarge(PayloadTooLarge),
 }
 
 impl Encoded {
     #[inline]
     pub(crate) fn new<M: RingMessage>(message: &M) -> Self {
         let size = M::SIZE as usize;
-        if size <= IN_PLACE {
+        if M::VARIABLE {
+            message.with_bytes(Self::of).unwrap_or_else(Self::TooLarge)
+        } else if size <= IN_PLACE {
             let mut bytes = [0; IN_PLACE];
             message.encode(&mut bytes[..size]);
             Self::InPlace { bytes, length: size as u8 }
@@ -26,11 +33,30 @@ impl Encoded {
         }
     }
 
+    fn of(archive: &[u8]) -> Self {
+        if archive.len() > IN_PLACE {
+            return Self::Heap(archive.into());
+        }
+        let mut bytes = [0; IN_PLACE];
+        bytes[..archive.len()].copy_from_slice(archive);
+        Self::InPlace { bytes, length: archive.len() as u8 }
+    }
+
+    /// An error if there is nothing to be sent.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), PayloadTooLarge> {
+        match self {
+            Self::TooLarge(error) => Err(*error),
+            _ => Ok(()),
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::InPlace { bytes, length } => &bytes[..(*length as usize).min(IN_PLACE)],
             Self::Heap(bytes) => bytes,
+            Self::TooLarge(_) => &[],
         }
     }
 }

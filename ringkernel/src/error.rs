@@ -1,10 +1,10 @@
 //! What can go wrong, each with what, where, and what to do about it.
 
-use crate::Backend;
 use crate::image::ImageError;
 use crate::lifecycle::{KernelState, Transition};
 use crate::message::DecodeError;
 use crate::pubsub::{PubSubError, TopicError};
+use crate::{Backend, PayloadTooLarge};
 use ringkernel_backends::abi::FaultKind;
 use ringkernel_backends::fork::{forked, watched_process};
 use ringkernel_backends::kernel::{DeviceError, FaultSite, KernelDescriptor, native_site};
@@ -243,6 +243,9 @@ pub enum RingKernelError {
         /// Slots of the queue.
         capacity: u64,
     },
+    /// A message of variable size takes more bytes than it may; it was not sent.
+    #[error(transparent)]
+    PayloadTooLarge(#[from] PayloadTooLarge),
     /// The backend asked for is not here.
     #[error("the {backend} backend cannot be used: {reason}")]
     BackendUnavailable {

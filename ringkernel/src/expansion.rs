@@ -1,6 +1,6 @@
 //! The ordinary half of what the macros expand to: code that a macro need not write out each time.
 
-use crate::{Actor, ActorRef, DeviceType, Handles, RingKernelError, RingMessage};
+use crate::{Actor, ActorRef, Archived, DeviceType, Handles, RingKernelError, RingMessage, VariableMessage};
 use ringkernel_backends::abi::{FaultKind, tag};
 use ringkernel_backends::kernel::{MessageInfo, Needs, Site};
 use ringkernel_backends::mesh::Mesh;
@@ -21,6 +21,13 @@ pub enum Definition {
         element: &'static Definition,
         /// How many.
         len: usize,
+    },
+    /// `Vec<part>` or `Option<part>`.
+    Of {
+        /// `Vec`.
+        name: &'static str,
+        /// Of what.
+        part: &'static Definition,
     },
     /// A tuple, or `()`.
     Tuple {
@@ -49,6 +56,10 @@ impl Definition {
             Self::Array { element, len } => {
                 hash = element.fold(tag::fold(hash, "["));
                 tag::fold(fold_number(tag::fold(hash, ";"), len), "]")
+            }
+            Self::Of { name, part } => {
+                hash = part.fold(tag::fold(tag::fold(hash, name), "<"));
+                tag::fold(hash, ">")
             }
             Self::Tuple { parts } => {
                 hash = tag::fold(hash, "(");
@@ -116,9 +127,10 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
     pub const TAG: u32 = M::TAG;
     /// What the runtime knows of the message.
     pub const MESSAGE: MessageInfo =
-        MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false };
+        MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: M::VARIABLE };
     /// What the runtime knows of the reply.
-    pub const REPLY: MessageInfo = MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: false };
+    pub const REPLY: MessageInfo =
+        MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: R::VARIABLE };
 
     /// Runs the handler on a message's bytes and encodes what it answers: the reply's tag and its length.
     ///
@@ -131,8 +143,7 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
         handler: impl FnOnce(M) -> R,
     ) -> Result<(u32, u32), FaultKind> {
         let message = M::decode(payload).map_err(|_| FaultKind::Malformed)?;
-        handler(message).encode(reply);
-        Ok((R::TAG, R::SIZE))
+        Ok(write_reply(&handler(message), reply))
     }
 
     /// Asks a launched actor.
@@ -143,6 +154,83 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
         actor.ask(message).await
     }
 }
+
+/// Encodes what a handler answers: its tag and its length.
+#[inline]
+fn write_reply<R: RingMessage>(value: &R, reply: &mut [u8]) -> (u32, u32) {
+    if !R::VARIABLE {
+        value.encode(reply);
+        return (R::TAG, R::SIZE);
+    }
+    let written = value.with_bytes(|bytes| {
+        reply[..bytes.len()].copy_from_slice(bytes);
+        bytes.len() as u32
+    });
+    match written {
+        Ok(bytes) => (R::TAG, bytes),
+        // A fault, with these words: the caller runs handlers where panics are caught.
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A handler of the actor `A` that reads a message of variable size where it lies.
+pub struct InPlace<A, M, R>(PhantomData<fn(A, M) -> R>);
+
+impl<A: Handles<M, Reply = R>, M: VariableMessage, R: RingMessage> InPlace<A, M, R> {
+    /// The message's tag.
+    pub const TAG: u32 = M::TAG;
+    /// What the runtime knows of the message.
+    pub const MESSAGE: MessageInfo = Exchange::<A, M, R>::MESSAGE;
+    /// What the runtime knows of the reply.
+    pub const REPLY: MessageInfo = Exchange::<A, M, R>::REPLY;
+
+    /// Runs the handler on a message's archive and encodes what it answers: the reply's tag and its length.
+    ///
+    /// # Errors
+    /// [`FaultKind::Malformed`] when the bytes are no archive of an `M`.
+    #[inline]
+    pub fn answer(
+        payload: &[u8],
+        reply: &mut [u8],
+        handler: impl FnOnce(&Archived<M>) -> R,
+    ) -> Result<(u32, u32), FaultKind> {
+        crate::payload::access::<M, _>(payload, |message| write_reply(&handler(message), reply))
+            .map_err(|_| FaultKind::Malformed)
+    }
+
+    /// Asks a launched actor.
+    ///
+    /// # Errors
+    /// As [`ActorRef::ask`].
+    pub async fn ask(actor: &ActorRef<A>, message: M) -> Result<R, RingKernelError> {
+        actor.ask(message).await
+    }
+}
+
+/// Stands in for what [`InPlace`] lacks where `M` is no message of variable size; see [`NoExchange`].
+pub trait NoInPlace<A, M, R>: Sized {
+    /// No tag.
+    const TAG: u32 = 0;
+    /// No message.
+    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+    /// No reply.
+    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+
+    /// Does not run.
+    ///
+    /// # Errors
+    /// Always.
+    fn answer<H>(_payload: &[u8], _reply: &mut [u8], _handler: H) -> Result<(u32, u32), FaultKind> {
+        Err(FaultKind::UnknownMessage)
+    }
+
+    /// Does not run.
+    fn ask(_actor: &ActorRef<A>, _message: M) -> std::future::Pending<Result<R, RingKernelError>> {
+        std::future::pending()
+    }
+}
+
+impl<A, M, R> NoInPlace<A, M, R> for InPlace<A, M, R> {}
 
 /// Stands in for what [`Exchange`] lacks where `M` or `R` is no message. The expansion that names it here also implements [`Handles`] for
 /// them, which does not compile then: so rustc says it once, and none of this ever runs.

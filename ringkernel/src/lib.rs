@@ -101,6 +101,7 @@ pub mod message;
 mod native;
 pub mod options;
 mod park;
+pub mod payload;
 mod pending;
 pub mod prelude;
 pub mod pubsub;
@@ -132,6 +133,7 @@ pub use lifecycle::{KernelState, Transition};
 pub use mesh::{Connection, Output, Outputs, RelaySnapshot, Via};
 pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
+pub use payload::{Archived, Payload, PayloadTooLarge, VariableMessage};
 pub use queue::MessageQueue;
 pub use replies::{BlockingReplies, Replies};
 pub use ringkernel_backends::abi::{
@@ -139,6 +141,8 @@ pub use ringkernel_backends::abi::{
 };
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
 pub use ringkernel_backends::mesh::{MailboxSnapshot, Overflow, Sent};
-pub use ringkernel_macros::{DeviceType, RingMessage, device_const, device_fn, handler, ring_kernel};
+pub use ringkernel_macros::{
+    DeviceType, Payload, RingMessage, device_const, device_fn, handler, ring_kernel,
+};
 pub use runtime::{KernelInfo, RingKernel, RingKernelBuilder};
 pub use terminate::TerminateOptions;

@@ -4,6 +4,7 @@
 //! up to the alignment. It does not depend on how rustc lays a type out in memory, because values are encoded and decoded
 //! field by field; [`layout`] computes the offsets for both, at compile time.
 
+use crate::PayloadTooLarge;
 use crate::expansion::Definition;
 use ringkernel_backends::abi::tag;
 use std::fmt;
@@ -33,7 +34,7 @@ pub trait DeviceType: Sized + Send + 'static {
     const NAME: &'static str;
     /// Bytes on the wire, a multiple of [`ALIGN`](Self::ALIGN).
     const SIZE: u32;
-    /// Alignment on the wire, a power of two.
+    /// Alignment on the wire, a power of two; 0 of a message of variable size, which cannot be a field.
     const ALIGN: u32;
     /// How the type is made up; tags are hashes of it.
     #[doc(hidden)]
@@ -61,7 +62,31 @@ pub trait DeviceType: Sized + Send + 'static {
 pub trait RingMessage: DeviceType {
     /// Tells the message's type on the wire: a hash of its name and fields.
     const TAG: u32;
+    /// Whether each takes as many bytes as it needs, up to [`SIZE`](DeviceType::SIZE); see [`payload`](crate::payload).
+    const VARIABLE: bool = false;
+
+    /// Calls with the message's wire bytes.
+    ///
+    /// # Errors
+    /// [`PayloadTooLarge`] when a message of variable size takes more than it may; nothing was called then.
+    #[doc(hidden)]
+    fn with_bytes<R>(&self, call: impl FnOnce(&[u8]) -> R) -> Result<R, PayloadTooLarge> {
+        let size = Self::SIZE as usize;
+        let (mut few, mut many);
+        let bytes: &mut [u8] = if size <= FEW {
+            few = [0; FEW];
+            &mut few[..size]
+        } else {
+            many = vec![0; size];
+            &mut many
+        };
+        self.encode(bytes);
+        Ok(call(bytes))
+    }
 }
+
+/// The most bytes of a message that is encoded on the stack.
+const FEW: usize = 256;
 
 /// Bytes that are not a value of the type they were read as.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,11 +132,20 @@ pub fn decode_field<T: DeviceType>(bytes: &[u8], offset: u32) -> Result<T, Decod
 pub mod layout {
     //! C's struct layout over `(size, align)` pairs, in const fns.
 
+    /// Messages of variable size say that they are aligned to 0.
+    const fn has_one_size(align: u32) {
+        assert!(
+            align != 0,
+            "a message of variable size cannot be a field here: this type is to have one size (in a message, `#[derive(Payload)]` the part)"
+        );
+    }
+
     /// Where field `index` starts.
     pub const fn offset(fields: &[(u32, u32)], index: usize) -> u32 {
         let (mut end, mut i) = (0u32, 0);
         loop {
             let (size, align) = fields[i];
+            has_one_size(align);
             let start = end.next_multiple_of(align);
             if i == index {
                 return start;
@@ -125,6 +159,7 @@ pub mod layout {
     pub const fn of(fields: &[(u32, u32)]) -> (u32, u32) {
         let (mut end, mut align, mut i) = (0u32, 1, 0);
         while i < fields.len() {
+            has_one_size(fields[i].1);
             end = end.next_multiple_of(fields[i].1) + fields[i].0;
             if fields[i].1 > align {
                 align = fields[i].1;

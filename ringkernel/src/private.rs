@@ -2,15 +2,15 @@
 
 pub use crate::actor::{Actor, ActorRef, Handles};
 pub use crate::expansion::{
-    ActorState, Definition, DeviceCode, Exchange, FieldLayout, Forwarding, NoActor, NoExchange, NoForwarding,
-    NotCompiled, assert_actor_state,
+    ActorState, Definition, DeviceCode, Exchange, FieldLayout, Forwarding, InPlace, NoActor, NoExchange,
+    NoForwarding, NoInPlace, NotCompiled, assert_actor_state,
 };
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;
 pub use crate::runtime::launch;
 pub use crate::{
-    ControlBlock, DecodeError, DeviceType, HlcTimestamp, LaunchOptions, RingContext, RingKernel,
-    RingKernelError, RingMessage,
+    Archived, ControlBlock, DecodeError, DeviceType, HlcTimestamp, LaunchOptions, Payload, PayloadTooLarge,
+    RingContext, RingKernel, RingKernelError, RingMessage, VariableMessage, payload,
 };
 pub use inventory;
 pub use ringkernel_backends::abi::FaultKind;
@@ -19,6 +19,7 @@ pub use ringkernel_backends::kernel::{
 };
 pub use ringkernel_backends::mesh::{Mesh, RouteInfo, TopicInfo};
 pub use ringkernel_macros::{__ActorState, __carry, __emit, __kernel};
+pub use rkyv;
 
 use std::marker::PhantomData;
 

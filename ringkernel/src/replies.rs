@@ -1,14 +1,15 @@
 //! Many requests in one call: [`ActorRef::ask_many`], and the stream of their [`Replies`].
 
-use crate::block::Block;
+use crate::block::{Block, Refused};
 use crate::flight::{Found, Held, MOST};
 use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::requests::{Waiting, read_exactly};
 use crate::ticket::{LOOKS, LOOKS_A_POLL};
-use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
+use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use futures::Stream;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -45,6 +46,8 @@ pub struct Replies<'a, I, R> {
     taken: u64,
     /// When `taken` is here, messages are handed over.
     refill_at: u64,
+    /// Messages that were not sent, by their positions: the rest of those that were refused are for instances that are not there.
+    too_large: VecDeque<(u64, PayloadTooLarge)>,
     waiting: Option<Waiting<'a>>,
     looking: Option<Looking>,
     reply: PhantomData<fn() -> R>,
@@ -127,6 +130,7 @@ impl<A: Actor> ActorRef<A> {
             next: 0,
             taken: 0,
             refill_at: 0,
+            too_large: VecDeque::new(),
             waiting: None,
             looking: None,
             reply: PhantomData,
@@ -235,6 +239,12 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 let (instance, reply) = flight.reply(self.taken);
                 self.live.read_reply(instance, reply.shape as u32, &reply)
             }
+            Found::NoSuchInstance if self.too_large.front().is_some_and(|(at, _)| *at == self.taken) => {
+                match self.too_large.pop_front() {
+                    Some((_, error)) => Err(error.into()),
+                    None => Err(self.live.ended_error(false)),
+                }
+            }
             Found::NoSuchInstance => {
                 let (id, instances) = (self.live.id(), self.live.instances);
                 let (instance, _) = flight.reply(self.taken);
@@ -308,7 +318,14 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             }
             self.next = self.next.wrapping_add(count as u64);
             match filled {
-                Err(instance) => {
+                Err(refused) => {
+                    let instance = match refused {
+                        Refused::NoSuchInstance(instance) => instance,
+                        Refused::TooLarge(instance, error) => {
+                            self.too_large.push_back((self.next, error));
+                            instance
+                        }
+                    };
                     flight.refuse(self.next, instance);
                     self.next = self.next.wrapping_add(1);
                 }

@@ -96,6 +96,9 @@ impl<R> Request<'_, R> {
     fn proceed(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RingKernelError>> {
         let Self { live, instance, tag: message_tag, ref message, read, ref mut stage, ref limit } = *self;
         let shard = live.shard(instance);
+        if let Err(error) = message.check() {
+            return Poll::Ready(Err(error.into()));
+        }
         // What a message without a reply, or with one that is another's, ends with.
         let sent = || read(live, instance, tag::UNIT, &[]);
         loop {
@@ -155,6 +158,7 @@ impl<R> Future for Request<'_, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Telling(None) = this.stage
+            && this.message.check().is_ok()
             && this.live.check_open().is_ok()
             && this.live.push_bytes(this.instance, this.tag, Correlation::NONE, this.message.bytes()).is_ok()
         {

@@ -8,7 +8,7 @@ use crate::live::{LiveKernel, wake};
 use crate::pending::{Owner, Refused};
 use crate::room::Place;
 use crate::ticket::Ticket;
-use crate::{DecodeError, HandlerFault, RingKernelError, RingMessage};
+use crate::{DecodeError, HandlerFault, PayloadTooLarge, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use ringkernel_backends::abi::ring::{Payload, prefetch};
 use ringkernel_backends::abi::slot::{GENERATION_MASK, PUBLISHED};
@@ -300,14 +300,18 @@ impl LiveKernel {
         instance: u32,
         correlation: Correlation,
         message: &M,
-    ) -> Result<(), Full> {
+    ) -> Result<(), NotSent> {
         let size = M::SIZE as usize;
+        if M::VARIABLE {
+            let pushed = message.with_bytes(|bytes| self.push_bytes(instance, M::TAG, correlation, bytes));
+            return Ok(pushed.map_err(NotSent::TooLarge)??);
+        }
         if size <= SMALL {
             let mut bytes = [0; SMALL];
             message.encode(&mut bytes[..size]);
-            self.push_bytes(instance, M::TAG, correlation, &bytes[..size])
+            Ok(self.push_bytes(instance, M::TAG, correlation, &bytes[..size])?)
         } else {
-            self.push_bytes(instance, M::TAG, correlation, Encoded::new(message).bytes())
+            Ok(self.push_bytes(instance, M::TAG, correlation, Encoded::new(message).bytes())?)
         }
     }
 
@@ -431,6 +435,21 @@ impl LiveKernel {
     }
 }
 
+/// Why a message was not handed over at once.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    /// There is no room now.
+    Full,
+    /// There never is.
+    TooLarge(PayloadTooLarge),
+}
+
+impl From<Full> for NotSent {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
 /// The words of a reply, wherever they lie. The look that found it acquired them.
 pub(crate) trait Words {
     /// How many there are.
@@ -480,8 +499,10 @@ pub(crate) fn read_exactly<R: RingMessage>(
     reply_tag: u32,
     words: &(impl Words + ?Sized),
 ) -> Option<Result<R, DecodeError>> {
-    let fits = reply_tag == R::TAG && words.count() == (R::SIZE as usize).div_ceil(4);
-    fits.then(|| with_bytes(R::SIZE as usize, words, R::decode))
+    let (most, count) = ((R::SIZE as usize).div_ceil(4), words.count());
+    let fits = reply_tag == R::TAG && (count == most || (R::VARIABLE && count < most));
+    let size = if R::VARIABLE { 4 * count } else { R::SIZE as usize };
+    fits.then(|| with_bytes(size, words, R::decode))
 }
 
 /// The first `size` bytes of a reply, to be read.

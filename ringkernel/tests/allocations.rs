@@ -46,6 +46,14 @@ struct Spread {
     n: u64,
 }
 
+/// Of variable size, and more than a hundred bytes without anything that the sender would have to allocate.
+#[derive(RingMessage, Clone, Debug, Default)]
+struct Many {
+    numbers: Vec<u64>,
+    text: Option<String>,
+    rest: [u64; 30],
+}
+
 #[ring_kernel(id = "allocations")]
 #[derive(Default)]
 struct Adder {
@@ -65,6 +73,12 @@ impl Adder {
         let mut sums = [msg.n; 20];
         sums[19] += 19;
         Sums { sums }
+    }
+
+    #[handler]
+    fn many(&mut self, _ctx: &mut RingContext, msg: &Archived<Many>) -> u64 {
+        self.sum += msg.rest[0].to_native() + msg.numbers.len() as u64;
+        self.sum
     }
 }
 
@@ -123,6 +137,21 @@ fn messages_of_every_kind_allocate_nothing_in_steady_state() {
         });
         counted("tell_blocking", |count| {
             (0..count).for_each(|n| adder.tell_blocking(Add { n }).expect("handed over"));
+        });
+        counted("ask_blocking and tell_blocking, of variable size", |count| {
+            (0..count / 2).for_each(|_| {
+                adder.ask_blocking(Many::default()).expect("answered");
+                adder.tell_blocking(Many::default()).expect("handed over");
+            });
+        });
+        counted("tell_many and ask_many, of variable size", |count| {
+            smol::block_on(async {
+                adder.tell_many((0..count / 2).map(|_| Many::default())).await.expect("handed over");
+                let replies = adder
+                    .ask_many((0..count / 2).map(|_| Many::default()))
+                    .try_fold(0, async |answered, _| Ok(answered + 1));
+                assert_eq!(replies.await.expect("answered"), count / 2);
+            });
         });
         counted("tell_many", |count| {
             smol::block_on(adder.tell_many((0..count).map(|n| Add { n }))).expect("handed over");

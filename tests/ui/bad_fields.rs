@@ -1,6 +1,6 @@
-use ringkernel::{DeviceType, RingMessage};
+use ringkernel::DeviceType;
 
-#[derive(RingMessage)]
+#[derive(DeviceType)]
 struct Page<'a> {
     number: usize,
     title: String,

@@ -1,6 +1,7 @@
 //! Canonical text: what a definition is, apart from where it stands. Message tags are made of it.
 
 use super::paths::path_key;
+use super::variable;
 use crate::diag::Diagnostic;
 use crate::front::HLC;
 use crate::ir::Scalar;
@@ -102,10 +103,19 @@ impl<'a> Types<'a> {
                 }
                 text.push(')');
             }
-            Type::Path(path) => {
-                let def = self.find(&path.path, uses).ok_or_else(|| unknown(ty, &path.path))?;
-                self.define(def, text, depth)?;
-            }
+            Type::Path(path) if variable::is_string(path) => text.push_str("String"),
+            Type::Path(path) => match variable::held(path) {
+                Some((holder, part)) => {
+                    text.push_str(holder.name());
+                    text.push('<');
+                    self.define_type(part, uses, text, depth + 1)?;
+                    text.push('>');
+                }
+                None => {
+                    let def = self.find(&path.path, uses).ok_or_else(|| unknown(ty, &path.path))?;
+                    self.define(def, text, depth)?;
+                }
+            },
             _ => return Err(Diagnostic::new(ty.span(), "this type has no definition that could travel")),
         }
         Ok(())

@@ -2,13 +2,14 @@
 
 use crate::collect::definition::is_timestamp;
 use crate::collect::paths::path_key;
+use crate::collect::variable::{self, Holder};
 use crate::diag::Diagnostic;
 use crate::front::HLC;
 use crate::ir::Scalar;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Member, Type, Visibility};
+use syn::{Data, DeriveInput, Fields, Member, Type, TypePath, Visibility};
 
 /// One field.
 pub struct Field {
@@ -193,12 +194,20 @@ fn advice(name: &str, segments: usize) -> Option<String> {
             "devices have no `{name}`: use two `u64` fields, or `[u64; 2]`"
         ),
         "char" => "devices have no `char`: use `u32` and `char::from_u32`".to_owned(),
-        "String" | "str" => format!("`{name}` is not of a fixed size: use `[u8; N]` and a `u32` length"),
-        "Vec" | "VecDeque" | "HashMap" | "HashSet" | "BTreeMap" | "BTreeSet" => {
+        "String" | "str" => format!(
+            "`{name}` is not of a fixed size: use `[u8; N]` and a `u32` length (a message may hold one, and so may part of one, with \
+             `#[derive(Payload)]`)"
+        ),
+        "Vec" => "`Vec` is not of a fixed size: use an array, `[T; N]`, and a `u32` length (a message may hold one, and so may part of one, \
+                  with `#[derive(Payload)]`)"
+            .into(),
+        "VecDeque" | "HashMap" | "HashSet" | "BTreeMap" | "BTreeSet" => {
             format!("`{name}` lives in host memory: use an array, `[T; N]`, and a `u32` length")
         }
         "Box" | "Rc" | "Arc" | "Cow" => format!("`{name}` points into host memory: own the value itself"),
-        "Option" => "an `Option` cannot cross to a device yet: use a `bool` field that says whether the value is there".into(),
+        "Option" => "an `Option` cannot be part of state or of a fixed layout yet: use a `bool` field that says whether the value is there (a message may \
+                     hold one, and so may part of one, with `#[derive(Payload)]`)"
+            .into(),
         "Result" => "a `Result` cannot cross to a device yet: use a `u32` code beside the value".into(),
         "Cell" | "RefCell" | "Mutex" | "RwLock" => {
             format!("an actor handles one message at a time, so its state needs no `{name}`: use the value itself")
@@ -219,6 +228,10 @@ fn text(ty: &Type) -> String {
 /// The type with every primitive name spelled `::core::primitive::…`, so that an alias of the same name cannot pass for it.
 pub fn with_true_primitives(ty: &Type) -> TokenStream {
     match ty {
+        Type::Path(path) if variable::is_string(path) => {
+            quote_spanned! { ty.span() => ::std::string::String }
+        }
+        Type::Path(path) if variable::held(path).is_some() => with_true_holder(path),
         Type::Path(path) => match path.path.get_ident() {
             Some(ident) if Scalar::from_name(&ident.to_string()).is_some() => {
                 quote_spanned! { ident.span() => ::core::primitive::#ident }
@@ -238,6 +251,16 @@ pub fn with_true_primitives(ty: &Type) -> TokenStream {
             quote_spanned! { ty.span() => (#(#elems,)*) }
         }
         _ => ty.to_token_stream(),
+    }
+}
+
+/// The same for `Vec<T>` and `Option<T>`.
+fn with_true_holder(path: &TypePath) -> TokenStream {
+    let Some((holder, part)) = variable::held(path) else { return path.to_token_stream() };
+    let part = with_true_primitives(part);
+    match holder {
+        Holder::Vec => quote_spanned! { path.span() => ::std::vec::Vec<#part> },
+        Holder::Option => quote_spanned! { path.span() => ::core::option::Option<#part> },
     }
 }
 

@@ -18,6 +18,7 @@
 //! ending in [`carrier::carry`], and a payload is a flat list of definitions, each saying which paths lead to which.
 //!
 //! - [`fields`]: a struct as the derives see it, and what is wrong with it.
+//! - [`variable`]: the same of a struct whose values have no one size.
 //! - [`paths`]: which other definitions some tokens need.
 //! - [`payload`]: definitions as tokens, and back.
 //! - [`carrier`]: the `macro_rules!`, directly or through a chain.
@@ -30,3 +31,4 @@ pub mod fields;
 pub mod paths;
 pub mod payload;
 pub mod program;
+pub mod variable;

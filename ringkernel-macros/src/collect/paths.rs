@@ -5,6 +5,7 @@
 //! `Self::…`, `u32::MAX`, `std::…`) is left to the front end, and so is everything the language of devices does not have, which it
 //! refuses with a better message than an unknown macro would be.
 
+use super::variable;
 use std::collections::HashSet;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
@@ -159,8 +160,14 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_type_path(&mut self, ty: &'ast syn::TypePath) {
-        if ty.qself.is_none() {
-            self.need(&ty.path, Kind::Type);
+        if ty.qself.is_some() {
+            return;
+        }
+        self.need(&ty.path, Kind::Type);
+        let last = ty.path.segments.last();
+        let generic = last.filter(|last| ["Vec", "Option", "Archived"].iter().any(|name| last.ident == name));
+        if let Some(part) = generic.and_then(variable::only_argument) {
+            self.visit_type(part);
         }
     }
 

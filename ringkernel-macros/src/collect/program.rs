@@ -40,7 +40,7 @@ impl Definitions {
         let mut errors = Vec::new();
         let mut tags = Vec::new();
         for def in all.types.values() {
-            if matches!(def.role, TypeRole::Message { .. }) {
+            if matches!(def.role, TypeRole::Message { .. } | TypeRole::Variable { .. }) {
                 match all.types().definition(def) {
                     Ok(text) => tags.push((def.def, tag::of_definition(&text))),
                     Err(error) => errors.push(error),
@@ -49,7 +49,10 @@ impl Definitions {
         }
         for (id, tag) in tags {
             if let Some(def) = all.types.get_mut(&id) {
-                def.role = TypeRole::Message { tag };
+                match &mut def.role {
+                    TypeRole::Message { tag: place } | TypeRole::Variable { tag: place } => *place = tag,
+                    _ => {}
+                }
             }
         }
         if errors.is_empty() { Ok(all) } else { Err(errors) }

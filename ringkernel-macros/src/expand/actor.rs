@@ -102,7 +102,7 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
 
         const _: () = {
             #[allow(unused_imports)]
-            use ::ringkernel::__private::{NoDefault as _, NoExchange as _, NotCompiled as _};
+            use ::ringkernel::__private::{NoDefault as _, NoExchange as _, NoInPlace as _, NotCompiled as _};
 
             static DESCRIPTOR: ::ringkernel::__private::KernelDescriptor = ::ringkernel::__private::KernelDescriptor {
                 id: <#path>::ID,
@@ -147,8 +147,9 @@ fn implementation(actor: &ActorImpl) -> TokenStream {
     }
 }
 
-fn exchange(path: &Path, Handler { message, reply, .. }: &Handler) -> TokenStream {
-    quote_spanned! { at(message) => ::ringkernel::__private::Exchange::<#path, #message, #reply> }
+fn exchange(path: &Path, Handler { message, reply, in_place, .. }: &Handler) -> TokenStream {
+    let exchange = if *in_place { quote!(InPlace) } else { quote!(Exchange) };
+    quote_spanned! { at(message) => ::ringkernel::__private::#exchange::<#path, #message, #reply> }
 }
 
 /// `impl AccountProxy { pub async fn deposit … }`
@@ -158,7 +159,7 @@ fn proxy_methods(actor: &ActorImpl) -> TokenStream {
         last.ident = format_ident!("{}Proxy", last.ident, span = last.ident.span());
     }
     let methods = actor.handlers.iter().map(|handler| {
-        let Handler { item, message, reply } = handler;
+        let Handler { item, message, reply, .. } = handler;
         let (exchange, method) = (exchange(&actor.path, handler), &item.sig.ident);
         let docs: Vec<&Attribute> = item.attrs.iter().filter(|attr| attr.path().is_ident("doc")).collect();
         let default = docs.is_empty().then(|| {
@@ -179,7 +180,7 @@ fn proxy_methods(actor: &ActorImpl) -> TokenStream {
                 message: #message,
             ) -> ::core::result::Result<#reply, ::ringkernel::__private::RingKernelError> {
                 #[allow(unused_imports)]
-                use ::ringkernel::__private::NoExchange as _;
+                use ::ringkernel::__private::{NoExchange as _, NoInPlace as _};
                 #exchange::ask(self, message).await
             }
         }

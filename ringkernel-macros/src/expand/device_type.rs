@@ -5,6 +5,7 @@ use crate::collect::carrier;
 use crate::collect::fields::{self, Struct, with_true_primitives};
 use crate::collect::paths::Paths;
 use crate::collect::payload::Definition;
+use crate::collect::variable;
 use crate::diag::Diagnostic;
 use crate::location;
 use crate::program::{TypeDef, TypeRole, Uses};
@@ -16,7 +17,12 @@ use syn::{DeriveInput, Path};
 
 /// Expands one of the two derives.
 pub fn derive(input: &DeriveInput, role: TypeRole) -> TokenStream {
-    if let Some(error) = second_derive(input, &role) {
+    let is_message = role != TypeRole::Device;
+    if is_message && variable::is_variable(input) {
+        return super::variable::derive(input, super::variable::What::Message);
+    }
+    let beside = beside(input, if is_message { Derive::Message } else { Derive::Device });
+    if let Some(error) = beside.error {
         return error.to_tokens();
     }
     let (item, errors) = fields::read(input);
@@ -26,10 +32,12 @@ pub fn derive(input: &DeriveInput, role: TypeRole) -> TokenStream {
         return tokens;
     }
     tokens.extend(device_type(&item, errors.is_empty()));
-    if role != TypeRole::Device {
+    if is_message {
         tokens.extend(ring_message(&item));
     }
-    tokens.extend(carry(&item, role, input.to_token_stream()));
+    if beside.carries {
+        tokens.extend(carry(&item, role, input.to_token_stream()));
+    }
     tokens
 }
 
@@ -143,26 +151,60 @@ fn ring_message(item: &Struct) -> TokenStream {
     }
 }
 
-/// Both derives on one struct would implement `DeviceType` twice. They are expanded one after the other and do not see each other; so
-/// this remembers where the other was.
-fn second_derive(input: &DeriveInput, role: &TypeRole) -> Option<Diagnostic> {
-    static FIRST: Mutex<Option<HashMap<String, bool>>> = Mutex::new(None);
-    let is_message = match role {
-        TypeRole::Device => false,
-        TypeRole::Message { .. } => true,
-        TypeRole::Actor { .. } => return None,
-    };
+/// The derives that a struct may have, as far as they get in each other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Derive {
+    /// `DeviceType`.
+    Device,
+    /// `RingMessage`.
+    Message,
+    /// `RingMessage`, of variable size.
+    Variable,
+    /// `Payload`.
+    Part,
+}
+
+/// What becomes of a derive beside those that the struct has had so far.
+pub struct Beside {
+    /// Whether this one emits the carrier.
+    pub carries: bool,
+    /// Two that implement the same.
+    pub error: Option<Diagnostic>,
+}
+
+/// Two derives on one struct may implement the same trait, and each would emit a carrier. They are expanded one after the other and do not
+/// see each other; so this remembers which there were.
+pub fn beside(input: &DeriveInput, derive: Derive) -> Beside {
+    static SEEN: Mutex<Option<HashMap<String, Vec<Derive>>>> = Mutex::new(None);
     let place = location::of(input.ident.span());
     if place.file.is_empty() {
-        return None;
+        return Beside { carries: true, error: None };
     }
     let place = format!("{}:{}:{}:{}", place.file, place.line, place.column, input.ident);
-    let mut first = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
-    let first_is_message = *first.get_or_insert_default().entry(place).or_insert(is_message);
-    (first_is_message != is_message).then(|| {
-        Diagnostic::new(
-            input.ident.span(),
-            "`#[derive(RingMessage)]` makes it a device type too: remove `DeviceType` from the derives",
-        )
-    })
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = seen.get_or_insert_default().entry(place).or_default();
+    // A second expansion of the same (a `macro_rules!` that stamps structs out) is of another struct.
+    let others: Vec<Derive> = seen.iter().copied().filter(|other| *other != derive).collect();
+    let carries = others.is_empty();
+    if !seen.contains(&derive) {
+        seen.push(derive);
+    }
+    let message = others.iter().find_map(|&other| clash(derive, other).or_else(|| clash(other, derive)));
+    let error = message.map(|message| Diagnostic::new(input.ident.span(), message));
+    Beside { carries, error }
+}
+
+fn clash(one: Derive, other: Derive) -> Option<&'static str> {
+    match (one, other) {
+        (Derive::Message, Derive::Device) => {
+            Some("`#[derive(RingMessage)]` makes it a device type too: remove `DeviceType` from the derives")
+        }
+        (Derive::Variable, Derive::Device) => Some(
+            "a message of variable size has no one layout, as a device type has: remove `DeviceType` from the derives",
+        ),
+        (Derive::Variable, Derive::Part) => Some(
+            "a message of variable size can be part of another as it is: remove `Payload` from the derives",
+        ),
+        _ => None,
+    }
 }

@@ -3,8 +3,10 @@
 //! Twice for each device language, because what faults follows the build profile: once with Rust's overflow checks, once without. Where
 //! that makes no difference one text is emitted.
 
+use super::valid::Handler;
 use super::{at, report, valid};
 use crate::collect::carrier::Collected;
+use crate::collect::paths::path_key;
 use crate::collect::program::Definitions;
 use crate::diag::Diagnostic;
 use crate::emit;
@@ -16,7 +18,7 @@ use crate::program::{Program, TypeRole};
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{ItemImpl, LitStr, Path, bracketed};
+use syn::{ItemImpl, LitStr, Path, Type, bracketed};
 
 /// The start of the chain: how the paths that were asked are spelled (the actor's first), and the impl.
 pub struct KernelState {
@@ -45,6 +47,11 @@ pub fn build(collected: Collected<KernelState>) -> TokenStream {
         Ok(program) => program,
         Err(errors) => return failed(&actor.path, &errors),
     };
+    match native_only(&actor, &program) {
+        Ok(None) => {}
+        Ok(Some(reason)) => return without_device_code(&actor.path, &reason),
+        Err(errors) => return failed(&actor.path, &errors),
+    }
     match compile(&program) {
         Ok(code) => {
             let mut tokens = constants(&actor.path, &code);
@@ -60,6 +67,57 @@ fn failed(path: &Path, errors: &[Diagnostic]) -> TokenStream {
     let mut tokens = report(errors);
     tokens.extend(nothing(path));
     tokens
+}
+
+/// Why the actor has no code for devices, if it has none.
+fn native_only(actor: &valid::ActorImpl, program: &Program) -> Result<Option<String>, Vec<Diagnostic>> {
+    let is_variable = |ty: &Type| {
+        let Type::Path(path) = ty else { return false };
+        let def = program.uses.get(&path_key(&path.path)).and_then(|id| program.types.get(id));
+        def.is_some_and(|def| matches!(def.role, TypeRole::Variable { .. }))
+    };
+    let (mut errors, mut reason) = (Vec::new(), None);
+    for Handler { item, message, in_place, reply } in &actor.handlers {
+        let name = &item.sig.ident;
+        if !in_place && is_variable(message) {
+            let message_name = message.to_token_stream().to_string().replace(' ', "");
+            errors.push(Diagnostic::new(
+                at(message),
+                format!("`{message_name}` is of variable size and is read where it lies: take `&Archived<{message_name}>`"),
+            ));
+        }
+        if *in_place {
+            reason.get_or_insert_with(|| format!("its handler `{name}` takes a message of variable size"));
+        }
+        if is_variable(reply) {
+            reason.get_or_insert_with(|| {
+                format!("its handler `{name}` answers with a message of variable size")
+            });
+        }
+    }
+    if errors.is_empty() { Ok(reason) } else { Err(errors) }
+}
+
+/// The constants of an actor that runs on the CPU only.
+fn without_device_code(path: &Path, reason: &str) -> TokenStream {
+    quote! {
+        #[allow(dead_code, unreachable_pub)]
+        impl #path {
+            /// No code for CUDA: this actor runs on the CPU only.
+            pub const PTX: &'static ::core::primitive::str = "";
+            /// No code for WebGPU: this actor runs on the CPU only.
+            pub const WGSL: &'static ::core::primitive::str = "";
+            #[doc(hidden)]
+            pub const __DEVICE_CODE: ::ringkernel::__private::DeviceCode = ::ringkernel::__private::DeviceCode {
+                ptx: Self::PTX,
+                wgsl: Self::WGSL,
+                wgsl_needs: ::ringkernel::__private::Needs { int64: false, float64: false },
+                native_only: ::core::option::Option::Some(#reason),
+                mesh: ::ringkernel::__private::Mesh::NONE,
+                sites: &[],
+            };
+        }
+    }
 }
 
 /// The constants of an actor that did not compile.

@@ -4,6 +4,7 @@
 //! part that only a macro can write. Reading and refusing come first (`attr`, `valid`), then the expansions, one file each:
 //!
 //! - [`device_type`]: `#[derive(DeviceType)]`, `#[derive(RingMessage)]`: encode, decode, layout and tag.
+//! - [`variable`]: `#[derive(RingMessage)]` of messages of variable size, `#[derive(Payload)]` of their parts.
 //! - [`state`]: `#[ring_kernel(id = …)]` on the struct: the same for the state, the proxy, the control block.
 //! - [`actor`]: `#[ring_kernel]` on the impl: native dispatch, the proxy's methods, the descriptor.
 //! - [`kernel`]: the end of the impl's chain of carriers: PTX and WGSL, and assertions that tokens and types agree.
@@ -18,6 +19,7 @@ pub mod items;
 pub mod kernel;
 pub mod state;
 pub mod valid;
+pub mod variable;
 
 use crate::diag::Diagnostic;
 use proc_macro2::{Span, TokenStream};

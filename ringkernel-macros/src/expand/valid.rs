@@ -2,6 +2,7 @@
 
 use crate::collect::fields::strip_groups;
 use crate::collect::paths::path_key;
+use crate::collect::variable;
 use crate::diag::Diagnostic;
 use crate::ir::Scalar;
 use proc_macro2::{Ident, Span};
@@ -18,6 +19,8 @@ pub struct Handler {
     pub item: ImplItemFn,
     /// What it takes.
     pub message: Type,
+    /// Whether it takes that as it arrived, by `&Archived<…>`.
+    pub in_place: bool,
     /// What it answers.
     pub reply: Type,
 }
@@ -89,8 +92,8 @@ pub fn read(item: ItemImpl) -> (ActorImpl, Vec<Diagnostic>) {
                 let before = errors.len();
                 check_attrs(&attr, &bare, &mut errors);
                 let signature = check_signature(&bare.sig, &mut errors);
-                if let (Some((message, reply)), true) = (signature, errors.len() == before) {
-                    handlers.push(Handler { item: bare, message, reply });
+                if let (Some((message, in_place, reply)), true) = (signature, errors.len() == before) {
+                    handlers.push(Handler { item: bare, message, in_place, reply });
                 }
             }
             ImplItem::Const(constant) => {
@@ -185,8 +188,8 @@ fn check_attrs(attr: &Attribute, method: &ImplItemFn, errors: &mut Vec<Diagnosti
     }
 }
 
-/// The message and reply of `fn name(&mut self, ctx: &mut RingContext, msg: M) -> R`.
-fn check_signature(sig: &Signature, errors: &mut Vec<Diagnostic>) -> Option<(Type, Type)> {
+/// The message (and whether it is read in place) and the reply of `fn name(&mut self, ctx: &mut RingContext, msg: M) -> R`.
+fn check_signature(sig: &Signature, errors: &mut Vec<Diagnostic>) -> Option<(Type, bool, Type)> {
     let name = &sig.ident;
     let mut refuse = |span: Span, message: String| errors.push(Diagnostic::new(span, message));
     if let Some(asyncness) = &sig.asyncness {
@@ -260,7 +263,9 @@ fn check_signature(sig: &Signature, errors: &mut Vec<Diagnostic>) -> Option<(Typ
             return None;
         }
     };
-    let message = strip_groups(&message.ty);
+    let taken = strip_groups(&message.ty);
+    let archived = variable::archived(&taken);
+    let (in_place, message) = (archived.is_some(), archived.unwrap_or(taken));
     let reply = match &sig.output {
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => strip_groups(ty),
@@ -269,7 +274,14 @@ fn check_signature(sig: &Signature, errors: &mut Vec<Diagnostic>) -> Option<(Typ
     if !matches!(&reply, Type::Tuple(tuple) if tuple.elems.is_empty()) {
         check_message(&reply, "a reply", errors);
     }
-    Some((message, reply))
+    Some((message, in_place, reply))
+}
+
+/// `Post` of `ArchivedPost`.
+fn archive_of(ty: &Type) -> Option<String> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last()?.ident.to_string();
+    last.strip_prefix("Archived").filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 fn by_reference(receiver: &Receiver) -> bool {
@@ -298,21 +310,25 @@ fn check_message(ty: &Type, what: &str, errors: &mut Vec<Diagnostic>) {
                     refuse(format!("`{name}` has another width on each device: use `u32` or `u64`"))
                 }
                 "String" | "str" | "Vec" => refuse(format!(
-                    "`{name}` is not of a fixed size: send a struct with an array, `[T; N]`, and a `u32` length"
+                    "{what} has a name: put the `{name}` in a struct with `#[derive(RingMessage)]`"
                 )),
                 "Option" | "Result" => refuse(format!(
                     "{what} cannot be `{name}` yet: write a struct with a `bool` or `u32` that says which it is, and \
                      `#[derive(RingMessage)]`"
                 )),
+                "Archived" => refuse("an archive is read where it lies: take `&Archived<…>`".into()),
                 _ if !scalar && path.path.segments.iter().any(|s| !s.arguments.is_none()) => {
                     refuse(format!("{what} cannot be generic: name a struct with `#[derive(RingMessage)]`"));
                 }
                 _ => {}
             }
         }
-        Type::Reference(_) => {
-            refuse(format!("{what} is handed over by value: remove the `&`"));
-        }
+        Type::Reference(reference) => refuse(match archive_of(&reference.elem) {
+            Some(name) => format!("{what} of variable size is taken as `&Archived<{name}>`"),
+            None => format!(
+                "{what} is handed over by value: remove the `&` (or, of variable size, take it as `&Archived<…>`)"
+            ),
+        }),
         // `()` is a message like any scalar: one that says no more than that it was sent.
         Type::Tuple(tuple) if tuple.elems.is_empty() => {}
         Type::Array(_) | Type::Tuple(_) => refuse(format!(

@@ -1,0 +1,151 @@
+//! Messages of variable size: fields that are [`Vec`]s, [`String`]s and [`Option`]s, read where they lie.
+//!
+//! A message derives `RingMessage` as any other; a field like these, or `#[message(max_bytes = …)]`, makes it one of variable size. Its
+//! handler takes it as it arrived, by reference:
+//!
+//! ```
+//! use ringkernel::prelude::*;
+//!
+//! #[derive(RingMessage)]
+//! #[message(max_bytes = 4096)]
+//! pub struct Post {
+//!     pub author: u64,
+//!     pub title: String,
+//!     pub tags: Vec<u32>,
+//!     pub at: Option<Place>,
+//! }
+//!
+//! // What is part of such a message, and no message itself.
+//! #[derive(Payload)]
+//! pub struct Place {
+//!     pub x: f32,
+//!     pub y: f32,
+//! }
+//!
+//! #[ring_kernel(id = "wall")]
+//! #[derive(Default)]
+//! pub struct Wall {
+//!     posts: u32,
+//! }
+//!
+//! #[ring_kernel]
+//! impl Wall {
+//!     #[handler]
+//!     fn post(&mut self, _ctx: &mut RingContext, msg: &Archived<Post>) -> u32 {
+//!         self.posts += 1;
+//!         let mut sum = 0;
+//!         for tag in msg.tags.iter() {
+//!             sum += tag.to_native();
+//!         }
+//!         if let Some(place) = msg.at.as_ref() {
+//!             sum += place.x.to_native() as u32;
+//!         }
+//!         sum + msg.title.len() as u32
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), RingKernelError> {
+//! # smol::block_on(async {
+//! # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+//! let wall = Wall::launch(&runtime, LaunchOptions::default()).await?;
+//! let post = Post { author: 7, title: "rings".into(), tags: vec![1, 2, 3], at: Some(Place { x: 100.0, y: 0.0 }) };
+//! assert_eq!(wall.post(post).await?, 5 + 6 + 100);
+//!
+//! // A limit is an error that says its number.
+//! let long = Post { author: 7, title: "x".repeat(5000), tags: vec![], at: None };
+//! let error = wall.post(long).await.unwrap_err();
+//! assert!(matches!(error, RingKernelError::PayloadTooLarge(PayloadTooLarge { most: 4096, .. })));
+//! # runtime.shutdown().await
+//! # })
+//! # }
+//! ```
+//!
+//! The payload is an [rkyv](https://docs.rs/rkyv) archive: what is variable first, the message itself at the end, references between them as
+//! relative offsets, everything little endian at its alignment. So nothing is unpacked: the handler's `&Archived<Post>` points into the
+//! buffer that the ring was read into. Numbers in it are little-endian wrappers (`to_native()`), `Vec<T>` is
+//! [`ArchivedVec`](rkyv::vec::ArchivedVec), `String` is [`ArchivedString`](rkyv::string::ArchivedString).
+//!
+//! Every archive is validated as a whole before the handler sees it (offsets, lengths, alignment, `bool`s, tags of options, UTF-8), whoever sent
+//! it; one that is not sound is answered with [`FaultKind::Malformed`](crate::FaultKind::Malformed).
+//!
+//! # Limits
+//! An archive of a message is at most its `max_bytes` long, 4096 where it does not say, and that is what each slot of the kernel's rings has room for. A
+//! message that takes more is [`PayloadTooLarge`], which names both numbers.
+//!
+//! - `codec`: archives to bytes and back, with buffers that are used again.
+//! - `parts`: what a field may be.
+
+mod codec;
+mod parts;
+
+pub use codec::{Archivable, access, decode, encode, with_bytes};
+pub use parts::Payload;
+
+use crate::RingMessage;
+
+/// A `T` as it lies in a message: what a handler takes by reference.
+pub type Archived<T> = <T as rkyv::Archive>::Archived;
+
+/// The most bytes of a message that does not say.
+pub const DEFAULT_MAX_BYTES: u32 = 4096;
+/// The most bytes of a message that travels in a slot.
+pub const MAX_INLINE_BYTES: u32 = 64 << 10;
+
+/// A message of variable size. `#[derive(RingMessage)]` makes one of a struct with a field of variable size, or with
+/// `#[message(max_bytes = …)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message of variable size",
+    label = "not a message of variable size",
+    note = "a handler takes a message of fixed size by value: `msg: {Self}`"
+)]
+pub trait VariableMessage: RingMessage + Archivable {}
+
+/// A message takes more bytes than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error(
+    "this `{message}` takes {bytes} bytes, and {most} are allowed: send less at a time, or raise `#[message(max_bytes = {most})]`"
+)]
+pub struct PayloadTooLarge {
+    /// The message's type.
+    pub message: &'static str,
+    /// How many bytes it takes. (Beyond 1 GiB counting ends.)
+    pub bytes: u64,
+    /// How many it may take.
+    pub most: u64,
+}
+
+/// The wire layout of a message of variable size.
+pub mod layout {
+    use super::MAX_INLINE_BYTES;
+
+    /// The most bytes of a message with this attribute and a root of `root` bytes.
+    ///
+    /// # Panics
+    /// At compile time, for a limit that makes no sense.
+    pub const fn most(max_bytes: u32, root: usize) -> u32 {
+        assert!(
+            max_bytes <= MAX_INLINE_BYTES,
+            "`max_bytes` is at most 65536: what travels in a slot has room for no more"
+        );
+        assert!(
+            root as u64 <= max_bytes as u64,
+            "`max_bytes` is less than the message takes without any of its variable parts"
+        );
+        // The root is aligned to eight bytes and comes last, so an archive is as long as a multiple of that.
+        max_bytes / 8 * 8
+    }
+
+    /// Refuses, when compiled, a `Vec` whose elements take no bytes: its length would be bounded by nothing.
+    ///
+    /// # Panics
+    /// At compile time, for such an element.
+    pub const fn element(size: usize) {
+        assert!(
+            size > 0,
+            "the elements of a `Vec` in a message take at least a byte: send their number instead"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Messages of variable size through a launched kernel: every way to send one, what becomes of those that are too large, and of bytes that
+//! are no message.
+
+use futures::{StreamExt, TryStreamExt};
+use ringkernel::payload::access;
+use ringkernel::prelude::*;
+use ringkernel::{DeviceError, Sent};
+
+#[derive(RingMessage, Clone, Debug, PartialEq)]
+#[message(max_bytes = 2048)]
+struct Post {
+    author: u64,
+    title: String,
+    tags: Vec<u32>,
+    at: Option<Place>,
+    comments: Vec<Comment>,
+}
+
+#[derive(Payload, Clone, Debug, PartialEq)]
+struct Place {
+    x: f32,
+    y: f32,
+}
+
+#[derive(Payload, Clone, Debug, PartialEq)]
+struct Comment {
+    author: u64,
+    text: String,
+    likes: Option<Vec<u64>>,
+}
+
+/// A message of fixed size beside it.
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Find {
+    tag: u32,
+}
+
+/// An answer of variable size.
+#[derive(RingMessage, Clone, Debug, PartialEq)]
+#[message(max_bytes = 1024)]
+struct Found {
+    title: String,
+    tags: Vec<u32>,
+    of: Option<u64>,
+}
+
+#[derive(RingMessage, Clone, Copy, Debug, PartialEq)]
+struct Sum {
+    sum: u64,
+    posts: u32,
+}
+
+#[ring_kernel(id = "wall")]
+#[derive(Default)]
+struct Wall {
+    posts: u32,
+    sum: u64,
+}
+
+#[ring_kernel]
+impl Wall {
+    #[handler]
+    fn post(&mut self, _ctx: &mut RingContext, msg: &Archived<Post>) -> Sum {
+        self.posts += 1;
+        self.sum = self.sum.wrapping_mul(31).wrapping_add(Self::sum(msg));
+        Sum { sum: self.sum, posts: self.posts }
+    }
+
+    #[handler]
+    fn find(&mut self, _ctx: &mut RingContext, msg: Find) -> Found {
+        Found { title: "x".repeat(msg.tag as usize), tags: vec![msg.tag; 3], of: Some(self.sum) }
+    }
+
+    /// Reads every part of a message where it lies.
+    fn sum(msg: &Archived<Post>) -> u64 {
+        let mut sum = msg.author.to_native() + msg.title.len() as u64;
+        for tag in msg.tags.iter() {
+            sum += tag.to_native() as u64;
+        }
+        if let Some(place) = msg.at.as_ref() {
+            sum += (place.x.to_native() + place.y.to_native()) as u64;
+        }
+        for comment in msg.comments.iter() {
+            sum +=
+                comment.author.to_native() + comment.text.as_bytes().iter().map(|b| *b as u64).sum::<u64>();
+            if let Some(likes) = comment.likes.as_ref() {
+                sum += likes.iter().map(|like| like.to_native()).sum::<u64>();
+            }
+        }
+        sum
+    }
+}
+
+fn post(n: u64) -> Post {
+    let comment = |i: u64| Comment {
+        author: i,
+        text: "well said".repeat(i as usize % 3),
+        likes: (i % 2 == 0).then(|| (0..i).collect()),
+    };
+    Post {
+        author: n,
+        title: "a title".repeat((n % 30) as usize),
+        tags: (0..(n % 60) as u32).collect(),
+        at: (n % 3 == 0).then_some(Place { x: n as f32, y: 0.5 }),
+        comments: (0..n % 7).map(comment).collect(),
+    }
+}
+
+fn expected(posts: impl Iterator<Item = Post>) -> Sum {
+    let of = |post: &Post| post.with_bytes(|bytes| access::<Post, _>(bytes, Wall::sum).unwrap()).unwrap();
+    let (mut total, mut count) = (0u64, 0);
+    for post in posts {
+        total = total.wrapping_mul(31).wrapping_add(of(&post));
+        count += 1;
+    }
+    Sum { sum: total, posts: count }
+}
+
+async fn wall(capacity: u32) -> (RingKernel, WallProxy) {
+    let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+    let options = LaunchOptions::default().instances(3).queue_capacity(capacity);
+    let wall = Wall::launch(&runtime, options).await.unwrap();
+    (runtime, wall)
+}
+
+fn too_large() -> (Post, PayloadTooLarge) {
+    let post = Post { title: "x".repeat(5000), ..post(1) };
+    let error = post.with_bytes(|_| ()).unwrap_err();
+    assert!(error.message == "Post" && error.bytes > 5000 && error.most == 2048);
+    (post, error)
+}
+
+#[test]
+fn every_way_to_send_carries_messages_of_every_length_in_order() {
+    smol::block_on(async {
+        for capacity in [1, 16, 256] {
+            let (_runtime, wall) = wall(capacity).await;
+            let mut sent = Vec::new();
+            let mut take = |n: std::ops::Range<u64>| {
+                sent.extend(n.clone());
+                n.map(post).collect::<Vec<_>>()
+            };
+            for post in take(0..50) {
+                wall.post(post).await.unwrap();
+            }
+            for post in take(50..100) {
+                wall.ask_blocking(post).unwrap();
+            }
+            for post in take(100..150) {
+                wall.tell(post).await.unwrap();
+            }
+            for post in take(150..200) {
+                wall.tell_blocking(post).unwrap();
+            }
+            wall.tell_many(take(200..900)).await.unwrap();
+            let replies: Vec<Sum> = wall.ask_many(take(900..1500)).try_collect().await.unwrap();
+            assert_eq!(replies.last(), Some(&expected((0..1500).map(post))));
+            assert_eq!(replies[0], expected((0..901).map(post)));
+            wall.send(post(1500)).await.unwrap();
+            assert_eq!(wall.receive::<Sum>().await.unwrap(), expected((0..1501).map(post)));
+            let asked = wall.ask_timeout(post(1501), std::time::Duration::from_secs(20)).await;
+            assert_eq!(asked.unwrap(), expected((0..1502).map(post)));
+        }
+    });
+}
+
+#[test]
+fn an_answer_takes_as_many_bytes_as_it_needs_too() {
+    smol::block_on(async {
+        let (_runtime, wall) = wall(16).await;
+        for tag in [0, 1, 8, 9, 500] {
+            let found = Found { title: "x".repeat(tag as usize), tags: vec![tag; 3], of: Some(0) };
+            assert_eq!(wall.find(Find { tag }).await.unwrap(), found);
+            assert_eq!(wall.ask_blocking(Find { tag }).unwrap(), found);
+        }
+        let replies: Vec<Found> =
+            wall.ask_many((0..200).map(|tag| Find { tag })).try_collect().await.unwrap();
+        assert!(
+            replies
+                .iter()
+                .enumerate()
+                .all(|(i, found)| found.title.len() == i && found.tags == [i as u32; 3])
+        );
+        // One that does not fit is a fault with the numbers.
+        let error = wall.find(Find { tag: 2000 }).await.unwrap_err().to_string();
+        assert!(error.contains("this `Found` takes 20") && error.contains("and 1024 are allowed"), "{error}");
+    });
+}
+
+#[test]
+fn a_message_that_is_too_large_is_an_error_of_its_own_request_and_nothing_else() {
+    smol::block_on(async {
+        let (_runtime, wall) = wall(16).await;
+        let (large, error) = too_large();
+        let error = RingKernelError::PayloadTooLarge(error);
+        assert_eq!(wall.post(large.clone()).await, Err(error.clone()));
+        assert_eq!(wall.tell(large.clone()).await, Err(error.clone()));
+        assert_eq!(wall.ask_blocking(large.clone()), Err(error.clone()));
+        assert_eq!(wall.tell_blocking(large.clone()), Err(error.clone()));
+        assert_eq!(wall.send(large.clone()).await, Err(error.clone()));
+        let refused = wall.try_tell(large.clone()).unwrap_err();
+        assert_eq!((refused.message, refused.reason), (large.clone(), error.clone()));
+        let stopped = wall.tell_many([post(0), large.clone(), post(1)]).await.unwrap_err();
+        assert_eq!((stopped.sent, stopped.reason), (1, error.clone()));
+        let (at, outside) = (|post| (0, post), (3, post(2)));
+        let messages = [at(post(1)), at(large.clone()), outside, at(large), at(post(2))];
+        let replies: Vec<_> = wall.ask_many_at(messages).collect().await;
+        assert_eq!(replies[0], Ok(expected((0..2).map(post))));
+        assert_eq!((&replies[1], &replies[3]), (&Err(error.clone()), &Err(error)));
+        assert!(matches!(replies[2], Err(RingKernelError::NoSuchInstance { instance: 3, .. })));
+        assert_eq!(replies[4], Ok(expected((0..3).map(post))));
+        assert_eq!(wall.control().messages_processed, 3);
+        assert_eq!(wall.pending(), 0);
+    });
+}
+
+#[test]
+fn a_context_says_that_a_message_is_too_large() {
+    let mut ctx = RingContext::detached(0);
+    assert_eq!(ctx.send::<Wall>(0, too_large().0), Sent::TooLarge);
+    assert_eq!(ctx.send::<Wall>(0, post(1)), Sent::Gone);
+}
+
+#[test]
+fn devices_that_have_no_code_for_an_actor_say_why() {
+    let descriptor = <Wall as ringkernel::Actor>::DESCRIPTOR;
+    let handler = descriptor.handlers[0];
+    assert!(handler.message.variable && handler.message.size == 2048);
+    match descriptor.check_compiled(|| "a GPU".into()) {
+        Ok(()) => assert!(!Wall::PTX.is_empty()),
+        Err(DeviceError::Unsupported { actor, what, .. }) => {
+            assert_eq!(actor, "Wall");
+            assert!(what.starts_with("the CPU backend (its handler `"), "{what}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn malformed_archives_fault_before_the_handler_runs() {
+    let descriptor = <Wall as ringkernel::Actor>::DESCRIPTOR;
+    let tag = Post::TAG;
+    let mut wall = Wall::default();
+    let mut dispatch = |bytes: &[u8]| {
+        let mut ctx = RingContext::detached(0);
+        let mut reply = vec![0; descriptor.reply_size() as usize];
+        let result = ringkernel::Actor::dispatch(&mut wall, &mut ctx, tag, bytes, &mut reply);
+        (result, wall.posts)
+    };
+    let good = post(4).with_bytes(<[u8]>::to_vec).unwrap();
+    assert_eq!(dispatch(&good).1, 1);
+    for bytes in [&good[..good.len() - 8], &good[8..], &good[..4], &[], &vec![0xff; 2048]] {
+        // Without its first bytes, offsets lead out of it; without its last, its root is something else.
+        assert_eq!(dispatch(bytes), (Err(FaultKind::Malformed), 1));
+    }
+}

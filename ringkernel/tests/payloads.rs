@@ -95,13 +95,13 @@ fn post(n: u64) -> Post {
     let comment = |i: u64| Comment {
         author: i,
         text: "well said".repeat(i as usize % 3),
-        likes: (i % 2 == 0).then(|| (0..i).collect()),
+        likes: i.is_multiple_of(2).then(|| (0..i).collect()),
     };
     Post {
         author: n,
         title: "a title".repeat((n % 30) as usize),
         tags: (0..(n % 60) as u32).collect(),
-        at: (n % 3 == 0).then_some(Place { x: n as f32, y: 0.5 }),
+        at: n.is_multiple_of(3).then_some(Place { x: n as f32, y: 0.5 }),
         comments: (0..n % 7).map(comment).collect(),
     }
 }

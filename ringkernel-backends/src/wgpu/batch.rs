@@ -1,15 +1,16 @@
 //! A batch: the words of one dispatch, in and out.
 //!
-//! Slots cross the bus in the shape they have in a ring (see [`slot`]), sorted so that a run is contiguous. Where a run may
+//! Requests cross the bus in the shape they have in a ring (see [`slot`]), sorted so that a run is contiguous. Replies come back with their words in a
+//! row, behind a header. Where a run may
 //! not be as long as it happens to be, it is cut, and the pieces go into *rounds*: dispatches that follow each other within one
 //! submission, each with an inbox of its own.
 
-use super::program::COUNTER_WORDS;
-use crate::abi::slot::{self, CHUNK_DATA_WORDS, HEADER_CHUNKS};
-use crate::abi::{Consumer, Header, Ring, SlotShape};
+use super::program::{COUNTER_WORDS, EXPORT_HEADER, HEADER};
+use crate::abi::slot::{self, CHUNK_DATA_WORDS, PREFIX_WORDS, PUBLISHED, RELAY};
+use crate::abi::{Consumer, Header, Ring, SlotShape, clock};
 
 /// Words in front of a round's run table.
-const PREAMBLE: usize = 8;
+pub(super) const PREAMBLE: usize = 12;
 /// Turns of the loop with which the device finds out whether loops still turn.
 const TURNS: u32 = 3;
 /// Words of a chunk.
@@ -31,13 +32,19 @@ pub(super) struct Batch {
     pub(super) rounds: Vec<Round>,
     /// What is uploaded: the inboxes of the rounds.
     pub(super) inbox: Vec<u32>,
+    /// Where in it the round over the mailbox is.
+    pub(super) mail: usize,
 }
 
 /// How batches of a kernel are made up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) request: SlotShape,
-    pub(super) reply: SlotShape,
+    /// Words of a reply.
+    pub(super) reply: usize,
+    /// Words of what else comes back, and the most there can be of it; also the most replies to mail.
+    pub(super) export: usize,
+    pub(super) exports: usize,
     pub(super) instances: u32,
     /// The most messages of a batch.
     pub(super) messages: usize,
@@ -74,12 +81,12 @@ impl Plan {
     /// Words of the inbox: room for the window behind every place where a round can begin.
     pub(super) fn inbox_words(&self) -> usize {
         let rounds = self.messages.div_ceil(self.run);
-        rounds * (PREAMBLE + CHUNK + self.align) + 2 * self.window_words()
+        (rounds + 1) * (PREAMBLE + CHUNK + self.align) + 2 * self.window_words()
     }
 
-    /// The words an outbox of so many slots takes.
-    pub(super) fn outbox_words(&self, slots: usize) -> usize {
-        COUNTER_WORDS + slots * self.reply.bytes() / 4
+    /// Words of the outbox: counters, a reply a message, and those to mail.
+    pub(super) fn outbox_words(&self) -> usize {
+        COUNTER_WORDS + (self.messages + self.exports) * self.reply
     }
 }
 
@@ -110,7 +117,7 @@ impl Batch {
 
     /// Groups the messages by instance, each instance's in the order they arrived, and writes the inboxes.
     fn arrange(&mut self, plan: &Plan) {
-        let Self { headers, payloads, order, starts, sequence, rounds, inbox } = self;
+        let Self { headers, payloads, order, starts, sequence, rounds, inbox, .. } = self;
         let instance = |arrival: u32| headers[arrival as usize].instance;
         order.clear();
         order.extend(0..headers.len() as u32);
@@ -153,23 +160,28 @@ impl Batch {
         }
     }
 
+    /// Makes it empty.
+    pub(super) fn clear(&mut self) {
+        self.headers.clear();
+        self.order.clear();
+        self.rounds.clear();
+        self.inbox.clear();
+    }
+
     /// Messages in the batch.
     pub(super) fn len(&self) -> usize {
         self.headers.len()
     }
 
-    /// Reads the reply slots that came back (`slots`, from behind the counters) into `replies`, in the order the requests arrived,
-    /// and their payloads into `payloads`. `None` if the device did not write one that it had to.
+    /// Reads the replies that came back (`slots`, from behind the counters, of `size` words each) into `replies`, in the order the
+    /// requests arrived, and their payloads into `payloads`. `None` if the device did not write one that it had to.
     pub(super) fn replies(
         &self,
         slots: &[u32],
-        shape: SlotShape,
+        size: usize,
         replies: &mut Vec<Reply>,
         payloads: &mut Vec<u32>,
     ) -> Option<()> {
-        replies.clear();
-        payloads.clear();
-        let words = shape.bytes() / 4;
         // Where each arrival's slot is.
         let mut places = vec![0; self.order.len()];
         for (index, &arrival) in self.order.iter().enumerate() {
@@ -179,23 +191,136 @@ impl Batch {
             if !request.correlation.is_some() {
                 continue;
             }
-            let slot = slots.get(index * words..(index + 1) * words)?;
+            let slot = slots.get(index * size..(index + 1) * size)?;
+            let (answered, payload) = slot.split_at(HEADER);
             let sequence = self.sequence.wrapping_add(index as u32);
-            let answered = Header::from_words([slot[0], slot[1], slot[2], slot[4], slot[5], slot[6]]);
-            let count = answered.words as usize;
-            let written = slot[3] == sequence && slot[7] == sequence;
-            if !written || answered.correlation != request.correlation || count > shape.payload_words() {
+            let header = header_of(answered);
+            let payload = payload.get(..header.words as usize)?;
+            if answered[6] != sequence || header.correlation != request.correlation {
                 return None;
             }
-            let start = payloads.len();
-            let chunks = slot[HEADER_CHUNKS * CHUNK..].chunks_exact(CHUNK);
-            payloads.extend(chunks.flat_map(|chunk| &chunk[..CHUNK_DATA_WORDS]).take(count));
             // The rest of the header is the request's own.
-            let header = Header { tag: answered.tag, ..*request };
-            replies.push(Reply { header, payload: start..start + count });
+            let header = Header { tag: header.tag, hlc: header.hlc, ..*request };
+            push(header, [payload, &[]], replies, payloads);
         }
         Some(())
     }
+
+    /// Appends a round over the mailbox, and says in every round when the submission is made, and which it is: its mark is in what it writes
+    /// beside replies.
+    pub(super) fn stamp(&mut self, plan: &Plan, moment: Moment, mark: u32) {
+        let Self { inbox, rounds, mail, .. } = self;
+        inbox.resize(inbox.len().next_multiple_of(plan.align), 0);
+        *mail = inbox.len();
+        let turns = if plan.rationed { TURNS } else { 0 };
+        inbox.extend([MAIL, plan.instances, 0, 0, turns]);
+        inbox.resize(*mail + PREAMBLE, 0);
+        for start in rounds.iter().map(|round| round.start).chain([*mail]) {
+            let words = [moment.base as u32, (moment.base >> 32) as u32, moment.ahead, mark];
+            inbox[start + 5..start + 9].copy_from_slice(&words);
+        }
+    }
+}
+
+/// What stands for the number of runs where there are none, but a mailbox.
+const MAIL: u32 = u32::MAX;
+
+/// When a submission is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Moment {
+    /// What its timestamps lie beyond.
+    pub(super) base: u64,
+    /// How far beyond that a timestamp may be and still be believed.
+    pub(super) ahead: u32,
+}
+
+impl Moment {
+    /// Now, for a clock whose last timestamp was `last`.
+    pub(super) fn now(last: u64) -> Self {
+        let now = clock::time_of_day();
+        let base = now.max(last);
+        Self {
+            base,
+            ahead: u32::try_from(now.saturating_add(clock::DRIFT).saturating_sub(base)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Reads replies to mail (`slots`, of `size` words each) and appends them. `None` if one was not written by the submission with this mark.
+pub(super) fn mailed(
+    slots: &[u32],
+    mark: u32,
+    size: usize,
+    replies: &mut Vec<Reply>,
+    payloads: &mut Vec<u32>,
+) -> Option<()> {
+    for slot in slots.chunks_exact(size) {
+        let (head, payload) = slot.split_at(HEADER);
+        let header = header_of(head);
+        let payload = payload.get(..header.words as usize).filter(|_| head[6] == mark)?;
+        push(header, [payload, &[]], replies, payloads);
+    }
+    Some(())
+}
+
+/// Reads what handlers sent to the host (`slots`, of `size` words each) and appends it. What was not written whole, because the sender ran out of
+/// loop iterations, is left out; `None` if there is another reason.
+pub(super) fn exports(
+    slots: &[u32],
+    mark: u32,
+    plan: &Plan,
+    replies: &mut Vec<Reply>,
+    payloads: &mut Vec<u32>,
+) -> Option<()> {
+    for slot in slots.chunks_exact(plan.export) {
+        let mut header = header_of(slot);
+        let Some(written) =
+            slot.get(..EXPORT_HEADER + header.words as usize).filter(|slot| is_whole(slot, mark))
+        else {
+            if plan.rationed {
+                continue;
+            }
+            return None;
+        };
+        let (head, payload) = written.split_at(EXPORT_HEADER);
+        let mut prefix: &[u32] = &[];
+        if matches!(header.correlation.index, RELAY | PUBLISHED) {
+            prefix = &head[HEADER..];
+            header.words += PREFIX_WORDS as u16;
+        }
+        push(header, [prefix, payload], replies, payloads);
+    }
+    Some(())
+}
+
+/// Whether a slot has its mark, and the sum over it.
+fn is_whole(slot: &[u32], mark: u32) -> bool {
+    let words = slot.iter().enumerate().map(|(index, &word)| if index == 7 { LOCKED } else { word });
+    slot[6] == mark && slot[7] == sum(words)
+}
+
+/// What stands in place of a slot's sum while it is made.
+pub(super) const LOCKED: u32 = 2;
+
+/// The sum over the words of a slot, as the device makes it.
+pub(super) fn sum(words: impl Iterator<Item = u32>) -> u32 {
+    words.fold(0x9e37_79b9u32, |sum, word| (sum.rotate_left(5) ^ word).wrapping_mul(0x0100_0193)) | 1
+}
+
+fn header_of(words: &[u32]) -> Header {
+    Header::from_words([words[0], words[1], words[2], words[3], words[4], words[5]])
+}
+
+/// The tag of a reply that another kernel gives.
+const HANDED_ON: u32 = 0;
+
+fn push(header: Header, parts: [&[u32]; 2], replies: &mut Vec<Reply>, payloads: &mut Vec<u32>) {
+    if header.tag == HANDED_ON {
+        return;
+    }
+    let start = payloads.len();
+    parts.into_iter().for_each(|part| payloads.extend(part));
+    replies.push(Reply { header: Header { words: 0, ..header }, payload: start..payloads.len() });
 }
 
 fn write_slot(out: &mut [u32], header: Header, payload: &[u32], sequence: u32) {
@@ -215,12 +340,22 @@ mod tests {
 
     const PLAN: Plan = {
         let shape = SlotShape::for_payload(8).unwrap();
-        Plan { request: shape, reply: shape, instances: 9, messages: 64, run: 64, rationed: false, align: 16 }
+        Plan {
+            request: shape,
+            reply: 10,
+            export: 13,
+            instances: 9,
+            messages: 64,
+            exports: 4,
+            run: 64,
+            rationed: false,
+            align: 16,
+        }
     };
 
     /// A batch of messages to these instances; each carries its arrival as payload.
     fn batch(plan: &Plan, instances: &[u32]) -> Batch {
-        let port = Shapes { request: plan.request, reply: plan.reply, first_position: 0 }.port(64);
+        let port = Shapes { request: plan.request, reply: plan.request, first_position: 0 }.port(64);
         for (arrival, &instance) in instances.iter().enumerate() {
             let correlation = Correlation { index: arrival as u32, generation: 3 };
             let header = Header { tag: 300, instance, correlation, words: 0, hlc: 7 };
@@ -275,12 +410,14 @@ mod tests {
     fn replies_come_out_in_the_order_of_arrival_and_only_if_they_were_written() {
         let plan = Plan { run: 1, ..PLAN };
         let batch = batch(&plan, &[5, 2, 5]);
-        let words = plan.reply.bytes() / 4;
+        let words = plan.reply;
         // As the device would: the slots in the order of the rounds, each answering with the request's payload.
         let mut slots = vec![0; 3 * words];
         for (index, (arrival, out)) in [1, 0, 2].into_iter().zip(slots.chunks_exact_mut(words)).enumerate() {
             let header = Header { tag: 400, words: 1, ..batch.headers[arrival] };
-            write_slot(out, header, &[arrival as u32], batch.sequence.wrapping_add(index as u32));
+            out[..6].copy_from_slice(&header.to_words());
+            out[6] = batch.sequence.wrapping_add(index as u32);
+            out[8] = arrival as u32;
         }
         let (mut replies, mut payloads) = (Vec::new(), Vec::new());
         assert_eq!(batch.replies(&slots, plan.reply, &mut replies, &mut payloads), Some(()));
@@ -288,7 +425,7 @@ mod tests {
             assert_eq!((reply.header.tag, reply.header.correlation.index), (400, arrival as u32));
             assert_eq!(payloads[reply.payload.clone()], [arrival as u32]);
         }
-        for damaged in [3, 7, 2, 4] {
+        for damaged in [2, 3, 6] {
             let mut slots = slots.clone();
             slots[words + damaged] ^= 0x00ff_0000;
             assert_eq!(batch.replies(&slots, plan.reply, &mut replies, &mut payloads), None);

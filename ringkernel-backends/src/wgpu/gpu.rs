@@ -1,6 +1,8 @@
 //! The adapter, the device, and turning what wgpu reports by callback or panic into errors.
 
-use super::{AdapterKind, probe, program};
+use super::mesh::SharedMesh;
+use super::program::{self, Program};
+use super::{AdapterKind, probe};
 use crate::kernel::{DeviceError, KernelDescriptor};
 use std::collections::HashMap;
 use std::future::Future;
@@ -32,8 +34,10 @@ pub(super) struct Gpu {
     features: wgpu::Features,
     name: String,
     description: String,
+    /// The kernels that reach each other.
+    pub(super) mesh: SharedMesh,
     /// By the descriptor's address: a descriptor is a `static`.
-    pipelines: Mutex<HashMap<usize, wgpu::ComputePipeline>>,
+    programs: Mutex<HashMap<usize, Arc<Program>>>,
 }
 
 /// Whether the device still works; who must know when it does not.
@@ -184,6 +188,7 @@ impl Gpu {
         });
         let mut gpu = Self {
             layout: program::layout(&device),
+            mesh: SharedMesh::default(),
             device,
             queue,
             limits,
@@ -193,7 +198,7 @@ impl Gpu {
             features,
             name: info.name.clone(),
             description: describe(&info),
-            pipelines: Mutex::default(),
+            programs: Mutex::default(),
         };
         gpu.loop_ration = probe::loop_ration(&gpu).map_err(|e| e.to_string())?;
         Ok(gpu)
@@ -248,20 +253,17 @@ impl Gpu {
         })
     }
 
-    /// The actor's pipeline, compiled at its first launch.
-    pub(super) fn pipeline(
-        &self,
-        descriptor: &'static KernelDescriptor,
-    ) -> Result<wgpu::ComputePipeline, DeviceError> {
+    /// The actor's code, compiled at its first launch.
+    pub(super) fn program(&self, descriptor: &'static KernelDescriptor) -> Result<Arc<Program>, DeviceError> {
         let key = std::ptr::from_ref(descriptor) as usize;
-        let lock = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = lock().get(&key) {
-            return Ok(pipeline.clone());
+        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = lock().get(&key) {
+            return Ok(program.clone());
         }
         // Unlocked meanwhile: of two first launches at once, one compiles in vain.
-        let pipeline = program::compile(self, descriptor)?;
-        lock().insert(key, pipeline.clone());
-        Ok(pipeline)
+        let program = Arc::new(Program::compile(self, descriptor)?);
+        lock().insert(key, program.clone());
+        Ok(program)
     }
 
     /// Runs wgpu calls; the outer error is a lost device, the inner one what they reported.

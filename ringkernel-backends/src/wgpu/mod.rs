@@ -5,9 +5,13 @@
 //! into *runs* (the messages of one instance, in order), and dispatches one invocation a run. The kernel's state stays in
 //! device memory from launch to drop.
 //!
-//! Reading order: `runtime.wgsl` (what an invocation does with a run), [`program`](self) (how it is joined to an actor's
-//! handlers), `batch.rs` (the words that go in and come out), `kernel.rs` (the dispatcher), `gpu.rs` (adapters, and turning
-//! what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says), `baseline.rs` (what we compare ourselves with). `msl.rs` shows WGSL as
+//! Kernels that reach each other have mailboxes in one buffer on the device. A submission is then the requests of one, and passes over
+//! the mailboxes of all, a few rounds of them, with nothing read back between (`mesh/`).
+//!
+//! Reading order: `runtime.wgsl` (what an invocation does with a run), `mesh.wgsl` and `mailbox.wgsl` (what handlers send, and how it arrives),
+//! [`program`](self) (how all that is joined to an actor's handlers), `batch.rs` (the words that go in and come out), `submission.rs` (what is
+//! recorded and read back), `kernel.rs` (the dispatcher), `mesh/` (kernels that reach each other), `launch.rs`, `handle.rs` and `memory.rs` (what the
+//! host asks for), `gpu.rs` (adapters, and turning what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says), `baseline.rs` (what we compare ourselves with). `msl.rs` shows WGSL as
 //! Metal would see it.
 //!
 //! What the live blocks say: the device counts messages and errors itself, in a copy of the two blocks' words that comes back
@@ -22,10 +26,15 @@
 mod baseline;
 mod batch;
 mod gpu;
+mod handle;
 mod kernel;
+mod launch;
+mod memory;
+mod mesh;
 mod msl;
 mod probe;
 mod program;
+mod submission;
 #[cfg(test)]
 mod tests;
 
@@ -86,7 +95,7 @@ impl Device for WgpuDevice {
     }
 
     fn launch(&self, spec: LaunchSpec) -> Result<Arc<dyn Kernel>, DeviceError> {
-        kernel::launch(&self.gpu, spec)
+        launch::launch(&self.gpu, spec)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Joins an actor's WGSL with the device runtime, and keeps the pipelines made of it.
 
 use super::gpu::Gpu;
-use crate::abi::{SlotShape, control, state_stride, tag, telemetry};
-use crate::kernel::{DeviceError, KernelDescriptor};
+use crate::abi::{SlotShape, control, slot, state_stride, tag, telemetry};
+use crate::kernel::{DeviceError, KernelDescriptor, MessageInfo};
+use crate::mesh::Sent;
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 /// What `runtime.wgsl` says in numbers; checked here against the one source.
 const _: () = {
@@ -12,14 +14,28 @@ const _: () = {
     assert!(CONTROL_WORDS * 4 == size_of::<crate::abi::ControlBlock>());
     assert!(telemetry::PROCESSED == 0 && telemetry::DROPPED == (34 - CONTROL_WORDS) * 4);
     assert!(telemetry::ERROR_CODE == (46 - CONTROL_WORDS) * 4);
-    assert!(crate::abi::slot::NO_CORRELATION == u32::MAX);
-    assert!(crate::abi::slot::HEADER_CHUNKS == 2 && crate::abi::slot::CHUNK_DATA_WORDS == 3);
+    assert!(slot::NO_CORRELATION == u32::MAX && slot::OUTPUT == 0xffff_fffe);
+    assert!(slot::RELAY == 0xffff_fffd && slot::PUBLISHED == 0xffff_fffc && slot::PREFIX_WORDS == 3);
+    assert!(slot::GENERATION_MASK == 0x3fff && slot::FROM_KERNEL == 0x4000 && slot::FORWARDED == 0x8000);
+    assert!(Sent::Full as u32 == 1 && Sent::Gone as u32 == 2);
+    assert!(Sent::NoInstance as u32 == 3 && Sent::NoSender as u32 == 4);
+    assert!(slot::HEADER_CHUNKS == 2 && slot::CHUNK_DATA_WORDS == 3);
 };
 
 /// Words of a control block, before the telemetry's.
 pub(super) const CONTROL_WORDS: usize = 32;
-/// Words of the counters in front of the reply slots.
-pub(super) const COUNTER_WORDS: usize = CONTROL_WORDS + 16;
+/// Words of the counters in front of the replies: the two live blocks', and what a submission says of itself.
+pub(super) const COUNTER_WORDS: usize = 64;
+/// Of these: requests finished.
+pub(super) const REQUESTS_DONE: usize = 48;
+/// How far the clock has come beyond the base; 0 when a submission begins.
+pub(super) const CLOCK: usize = 49;
+/// Replies to mail, or as many as would have been written had there been room; 0 when a submission begins, like the one before.
+pub(super) const MAILED: usize = 50;
+/// Words in front of the payload of whatever leaves the device.
+pub(super) const HEADER: usize = 8;
+/// Words in front of the payload of what leaves the device beside replies.
+pub(super) const EXPORT_HEADER: usize = HEADER + slot::PREFIX_WORDS;
 /// Invocations of a workgroup.
 pub(super) const WORKGROUP: u32 = 64;
 
@@ -35,21 +51,21 @@ pub(super) const WORKGROUP: u32 = 64;
 /// # Errors
 /// [`DeviceError::Unsupported`] if a message is larger than any slot.
 pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError> {
-    let shape = |bytes: u32| {
-        SlotShape::for_payload(bytes as usize).ok_or_else(|| DeviceError::Unsupported {
-            actor: descriptor.actor,
-            what: format!("messages of {bytes} bytes"),
-            device: "WebGPU".to_owned(),
-        })
-    };
-    let (request, reply) = (shape(descriptor.message_size())?, shape(descriptor.reply_size())?);
+    let bytes = descriptor.message_size();
+    let request = SlotShape::for_payload(bytes as usize).ok_or_else(|| DeviceError::Unsupported {
+        actor: descriptor.actor,
+        what: format!("messages of {bytes} bytes"),
+        device: "WebGPU".to_owned(),
+    })?;
     let stride = state_stride(descriptor.state_size, descriptor.state_align);
     let mut text = String::from(descriptor.wgsl);
     let constants = [
         ("request_words", request.bytes() as u32 / 4),
-        ("reply_words", reply.bytes() as u32 / 4),
+        ("reply_words", reply_words(descriptor) as u32),
         ("reply_payload", descriptor.reply_size().div_ceil(4)),
         ("stride", stride / 4),
+        ("routes", descriptor.mesh.routes.len() as u32),
+        ("topics", descriptor.mesh.topics.len() as u32),
     ];
     text.push_str("\n\n");
     for (name, value) in constants {
@@ -69,17 +85,72 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
         }
     }
     text.push_str("        default: { return 0xffffffffu; }\n    }\n}\n\n");
+    text.push_str("// Whether it stays in the mailbox until a handler asks for it.\nfn rk_rt_is_kept(tag: u32) -> bool {\n    return false");
+    for message in kept(descriptor) {
+        let _ = write!(text, " || tag == {}u", message.tag);
+    }
+    text.push_str(";\n}\n\n");
+    if !words_of(descriptor.wgsl).any(|word| word == "rk_out") {
+        text.push_str("var<private> rk_out: array<u32, 3>;\n\n");
+    }
+    if descriptor.wgsl_needs.int64 {
+        text.push_str(CLOCK_IN_64_BITS);
+    }
     text.push_str(include_str!("runtime.wgsl"));
+    text.push_str(include_str!("mesh.wgsl"));
+    text.push_str(include_str!("mailbox.wgsl"));
     Ok(text)
+}
+
+/// Words of a reply.
+pub(super) fn reply_words(descriptor: &KernelDescriptor) -> usize {
+    (HEADER + descriptor.reply_size().div_ceil(4) as usize).next_multiple_of(4)
+}
+
+/// Words of what handlers send to the host.
+pub(super) fn export_words(descriptor: &KernelDescriptor) -> usize {
+    EXPORT_HEADER + descriptor.mesh.outgoing_size().div_ceil(4) as usize
+}
+
+/// The clock as handlers see it, for those who have 64-bit integers.
+const CLOCK_IN_64_BITS: &str = "\
+fn rk_clock(what: u32, seen: u64) -> u64 {
+    let time = rk_rt_time(what, vec2<u32>(u32(seen & 0xfffffffflu), u32(seen >> 32u)));
+    return u64(time.x) | (u64(time.y) << 32u);
+}
+
+";
+
+/// What stays in the mailbox until a handler asks for it: what no handler takes by itself.
+fn kept(descriptor: &KernelDescriptor) -> impl Iterator<Item = &'static MessageInfo> {
+    let handlers = descriptor.handlers;
+    let handled = move |tag| handlers.iter().any(|handler| handler.message.tag == tag);
+    descriptor.mesh.receives.iter().filter(move |message| !handled(message.tag))
+}
+
+/// The words of the code.
+fn words_of(wgsl: &str) -> impl Iterator<Item = &str> {
+    wgsl.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
 /// Whether the actor's WGSL may loop: whether one of the words that loops are written with occurs in it.
 pub(super) fn may_loop(wgsl: &str) -> bool {
-    let mut words = wgsl.split(|c: char| !c.is_alphanumeric() && c != '_');
-    words.any(|word| matches!(word, "loop" | "for" | "while"))
+    words_of(wgsl).any(|word| matches!(word, "loop" | "for" | "while"))
 }
 
-/// The layout of every kernel's bindings: state, inbox (a round's, hence the offset), outbox.
+/// Loop iterations of the runtime for one message, generously, where the handlers have none: copying it and its reply, and what
+/// the handlers' sends copy. A send may have to look for its peer and to wait at a slot.
+pub(super) fn iterations(descriptor: &KernelDescriptor, mailbox: u32) -> u32 {
+    let words = |bytes: u32| bytes.div_ceil(4);
+    let count = |names: &[&str]| words_of(descriptor.wgsl).filter(|word| names.contains(word)).count() as u32;
+    let sends = count(&["rk_send", "rk_send_reply", "rk_forward", "rk_output", "rk_publish"]);
+    let each = 64 + words(descriptor.mesh.outgoing_size());
+    let received = count(&["rk_receive"]).saturating_mul(mailbox + words(descriptor.message_size()));
+    16 + words(descriptor.message_size().max(descriptor.reply_size()))
+        + sends.saturating_mul(each).saturating_add(received).min(u32::MAX / 2)
+}
+
+/// The layout of every kernel's bindings: state, inbox (a round's, hence the offset), outbox, exchange, table.
 pub(super) fn layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     let entry = |binding, read_only, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
         binding,
@@ -93,39 +164,81 @@ pub(super) fn layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
     };
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some("ringkernel"),
-        entries: &[entry(0, false, false), entry(1, true, true), entry(2, false, false)],
+        entries: &[
+            entry(0, false, false),
+            entry(1, true, true),
+            entry(2, false, false),
+            entry(3, false, false),
+            entry(4, true, false),
+        ],
     })
 }
 
-/// Compiles the actor for the adapter, with the driver's words on failure.
-pub(super) fn compile(
+/// An actor's code on a device.
+pub(super) struct Program {
+    descriptor: &'static KernelDescriptor,
+    module: wgpu::ShaderModule,
+    layout: wgpu::PipelineLayout,
+    /// Handles messages.
+    pub(super) main: wgpu::ComputePipeline,
+    prepare: OnceLock<wgpu::ComputePipeline>,
+}
+
+impl Program {
+    /// Compiles the actor for the adapter, with the driver's words on failure.
+    pub(super) fn compile(gpu: &Gpu, descriptor: &'static KernelDescriptor) -> Result<Self, DeviceError> {
+        let text = program_text(descriptor)?;
+        let made = gpu.scoped(|| {
+            let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(descriptor.id),
+                source: wgpu::ShaderSource::Wgsl(text.into()),
+            });
+            let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some("ringkernel"),
+                bind_group_layouts: &[Some(&gpu.layout)],
+                ..Default::default()
+            });
+            let main = pipeline(gpu, descriptor, &module, &layout, "ringkernel_main");
+            Self { descriptor, module, layout, main, prepare: OnceLock::new() }
+        })?;
+        made.map_err(|error| rejected(descriptor, error))
+    }
+
+    /// Puts a mailbox in order; compiled when the actor first gets one.
+    pub(super) fn prepare(&self, gpu: &Gpu) -> Result<&wgpu::ComputePipeline, DeviceError> {
+        if let Some(pipeline) = self.prepare.get() {
+            return Ok(pipeline);
+        }
+        let made =
+            gpu.scoped(|| pipeline(gpu, self.descriptor, &self.module, &self.layout, "ringkernel_prepare"))?;
+        let made = made.map_err(|error| rejected(self.descriptor, error))?;
+        // Of two first ones at once, one was compiled in vain.
+        Ok(self.prepare.get_or_init(|| made))
+    }
+}
+
+fn pipeline(
     gpu: &Gpu,
     descriptor: &KernelDescriptor,
-) -> Result<wgpu::ComputePipeline, DeviceError> {
-    let text = program_text(descriptor)?;
-    let made = gpu.scoped(|| {
-        let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(descriptor.id),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        });
-        let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("ringkernel"),
-            bind_group_layouts: &[Some(&gpu.layout)],
-            ..Default::default()
-        });
-        gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(descriptor.id),
-            layout: Some(&layout),
-            module: &module,
-            entry_point: Some("ringkernel_main"),
-            compilation_options: Default::default(),
-            cache: None,
-        })
-    })?;
-    made.map_err(|error| match error {
+    module: &wgpu::ShaderModule,
+    layout: &wgpu::PipelineLayout,
+    entry: &str,
+) -> wgpu::ComputePipeline {
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(descriptor.id),
+        layout: Some(layout),
+        module,
+        entry_point: Some(entry),
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
+fn rejected(descriptor: &KernelDescriptor, error: wgpu::Error) -> DeviceError {
+    match error {
         wgpu::Error::OutOfMemory { .. } => {
             DeviceError::OutOfMemory { bytes: 0, what: format!("the device code of `{}`", descriptor.id) }
         }
         error => DeviceError::BadCode { actor: descriptor.actor, log: error.to_string() },
-    })
+    }
 }

@@ -1,0 +1,141 @@
+
+// A mailbox before a dispatch over it: forgets what has been handled, sets the limit, and puts what is there in order, by instance and
+// then by position.
+
+const rk_rt_lanes = 256u;
+// The most messages of a pass.
+const rk_rt_most = 1024u;
+
+// Instance and position, from the head.
+var<workgroup> rk_rt_keys: array<vec2<u32>, rk_rt_most>;
+var<workgroup> rk_rt_found: atomic<u32>;
+var<workgroup> rk_rt_live: atomic<u32>;
+var<workgroup> rk_rt_first: atomic<u32>;
+// Head, tail, and whether to go on.
+var<workgroup> rk_rt_window: vec3<u32>;
+
+// Whether a message lies at this position. Where the oldest are dropped, two may have written to its slot; and where loops are rationed, the
+// sender may have run out of them.
+fn rk_rt_is_there(slot: u32, size: u32, position: u32, check: bool) -> bool {
+    if (atomicLoad(&rk_rt_exchange[slot + 6u]) != 2u * position + 1u) {
+        return false;
+    }
+    if (!check) {
+        return true;
+    }
+    let words = min(8u + (atomicLoad(&rk_rt_exchange[slot + 3u]) >> 16u), size);
+    var sum = 0x9e3779b9u;
+    for (var word = 0u; word < words; word = word + 1u) {
+        sum = rk_rt_sum(sum, select(atomicLoad(&rk_rt_exchange[slot + word]), 2u, word == 7u));
+    }
+    if (atomicLoad(&rk_rt_exchange[slot + 7u]) == (sum | 1u)) {
+        return true;
+    }
+    atomicStore(&rk_rt_exchange[slot + 6u], 0u);
+    return false;
+}
+
+fn rk_rt_later(a: vec2<u32>, b: vec2<u32>) -> bool {
+    return a.x > b.x || (a.x == b.x && a.y > b.y);
+}
+
+@compute @workgroup_size(256)
+fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
+    let box = rk_rt_table[0].y;
+    let shape = rk_rt_table[2];
+    let room = shape.z + 1u;
+    let drops = ((rk_rt_table[1].x >> 2u) & 3u) == 1u;
+    let check = drops || rk_rt_inbox[4] != 0u;
+    if (lane == 0u) {
+        var head = atomicLoad(&rk_rt_exchange[box + 2u]);
+        var tail = atomicLoad(&rk_rt_exchange[box]);
+        let limit = atomicLoad(&rk_rt_exchange[box + 1u]);
+        if (drops) {
+            // What is further back has been replaced.
+            head = select(head, tail - room, tail - head > room);
+        } else if (i32(tail - limit) > 0) {
+            tail = limit;
+        }
+        rk_rt_window = vec3<u32>(head, tail, 0u);
+        atomicStore(&rk_rt_found, 0u);
+        atomicStore(&rk_rt_live, 0u);
+        atomicStore(&rk_rt_first, tail - head);
+    }
+    let window = workgroupUniformLoad(&rk_rt_window);
+    let head = window.x;
+    let count = window.y - head;
+    var seen = 0u;
+    while (seen < count) {
+        let offset = seen + lane;
+        if (offset < count) {
+            let slot = shape.w + ((head + offset) & shape.z) * shape.y;
+            if (rk_rt_is_there(slot, shape.y, head + offset, check)) {
+                atomicMin(&rk_rt_first, offset);
+                atomicAdd(&rk_rt_live, 1u);
+                if (!rk_rt_is_kept(atomicLoad(&rk_rt_exchange[slot]))) {
+                    let index = atomicAdd(&rk_rt_found, 1u);
+                    rk_rt_keys[index] = vec2<u32>(atomicLoad(&rk_rt_exchange[slot + 1u]), offset);
+                }
+            }
+        }
+        seen = seen + rk_rt_lanes;
+        workgroupBarrier();
+        if (lane == 0u) {
+            // Only while all of the next part has room: a later message must not come before an earlier one.
+            rk_rt_window.z = select(0u, 1u, atomicLoad(&rk_rt_found) > rk_rt_most - rk_rt_lanes);
+        }
+        if (workgroupUniformLoad(&rk_rt_window).z != 0u) {
+            break;
+        }
+    }
+    if (lane == 0u) {
+        rk_rt_window.z = atomicLoad(&rk_rt_found);
+    }
+    let found = workgroupUniformLoad(&rk_rt_window).z;
+    // Bitonic: every step compares pairs at one distance.
+    var padded = 1u;
+    while (padded < found) {
+        padded = padded * 2u;
+    }
+    for (var index = found + lane; index < padded; index = index + rk_rt_lanes) {
+        rk_rt_keys[index] = vec2<u32>(0xffffffffu, 0xffffffffu);
+    }
+    workgroupBarrier();
+    for (var block = 2u; block <= padded; block = block * 2u) {
+        for (var distance = block / 2u; distance > 0u; distance = distance / 2u) {
+            for (var index = lane; index < padded; index = index + rk_rt_lanes) {
+                let other = index ^ distance;
+                if (other > index) {
+                    let a = rk_rt_keys[index];
+                    let b = rk_rt_keys[other];
+                    if (rk_rt_later(a, b) == ((index & block) == 0u)) {
+                        rk_rt_keys[index] = b;
+                        rk_rt_keys[other] = a;
+                    }
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+    let order = box + rk_rt_box_header;
+    for (var index = lane; index < found; index = index + rk_rt_lanes) {
+        let key = rk_rt_keys[index];
+        atomicStore(&rk_rt_exchange[order + 2u * index], key.x);
+        atomicStore(&rk_rt_exchange[order + 2u * index + 1u], head + key.y);
+    }
+    if (lane == 0u) {
+        // Behind the last that was looked at lies what has not been.
+        let first = min(atomicLoad(&rk_rt_first), min(seen, count));
+        let tail = window.y;
+        atomicStore(&rk_rt_exchange[box], tail);
+        let closed = atomicLoad(&rk_rt_exchange[box + 8u]) != 0u;
+        atomicStore(&rk_rt_exchange[box + 1u], select(head + first + room, tail, closed));
+        atomicStore(&rk_rt_exchange[box + 2u], head + first);
+        atomicStore(&rk_rt_exchange[box + 3u], found);
+        atomicStore(&rk_rt_exchange[box + 4u], tail);
+        if (drops && seen >= count) {
+            let there = atomicLoad(&rk_rt_live) + atomicLoad(&rk_rt_exchange[box + 5u]) + atomicLoad(&rk_rt_exchange[box + 6u]);
+            atomicStore(&rk_rt_exchange[box + 7u], tail - there);
+        }
+    }
+}

@@ -9,6 +9,13 @@
 //! 7. `inspect`: the device code the compiler made of an actor.
 //! 8. `restore`: states are kept, a kernel is ended in good order, and another goes on where it stopped.
 //! 9. `batches`: many messages in one call, and a stream of their replies.
+//! 10. `ping_pong`: two actors that talk.
+//! 11. `pipeline`: four kernels, of which the last answers whoever asked the first.
+//! 12. `ring_of_actors`: a thousand actors that send to their neighbours, and what is promised about order.
+//! 13. `pub_sub`: topics, wildcards, what is retained, and subscribers that are too slow.
+//! 14. `hlc_ordering`: clocks that put causes before effects.
+//! 16. `backpressure`: what becomes of messages that find no room.
+//! 17. `cross_backend`: actors on different devices.
 //!
 //! ```sh
 //! cargo run --release --example quickstart

@@ -144,3 +144,73 @@ fn restore_ends_in_good_order_and_goes_on_where_it_stopped() {
     );
     has(&said, &["damaged:   the state image is damaged", "cut short: the state image has 1000 bytes"]);
 }
+
+#[test]
+fn ping_pong_is_played_while_there_are_two() {
+    let said = output("ping_pong", &[]);
+    has(&said, &["alone, the ball is played: false", "what `pinger` sends to `ponger` goes to Some("]);
+    has(
+        &said,
+        &["20000 strokes on ", "the pinger returned 10000 of them", "alone again, the ball is played: false"],
+    );
+}
+
+#[test]
+fn pipeline_is_answered_by_its_last_stage_or_by_the_one_that_cannot_go_on() {
+    let said = output("pipeline", &[]);
+    has(&said, &["number: 1, cents: 1260, stopped_at: 0", "number: 0, cents: 0, stopped_at: 1"]);
+    has(&said, &["20000 invoices, numbered in the order of the orders: true"]);
+    has(&said, &["`intake` handled 20002 messages", "`billing` handled 20001 messages"]);
+    has(&said, &["number: 0, cents: 0, stopped_at: 2", "number: 20002, cents: 1155, stopped_at: 0"]);
+}
+
+#[test]
+fn ring_of_actors_passes_every_token_on_and_none_overtakes() {
+    let said = output("ring_of_actors", &[]);
+    has(&said, &["1000 actors in a ring on ", "token 8 has come to actor 999"]);
+    has(&said, &["80000 messages", "passed 80000, refused 0, overtaken 0"]);
+}
+
+#[test]
+fn pub_sub_reaches_who_has_subscribed_and_counts_what_is_missed() {
+    let said = output("pub_sub", &[]);
+    has(&said, &["from before it subscribed: Setting { target: 20.0 }", "house/cellar/temperature: Reading"]);
+    has(&said, &["in the cellar 12 degrees; another: None", "Switched { room: 0, heats: false }"]);
+    has(&said, &["28 degrees, after 8 that it missed", "then Some(29.0)\nthen None"]);
+}
+
+#[test]
+fn hlc_ordering_puts_causes_before_effects() {
+    let said = output("hlc_ordering", &[]);
+    has(&said, &["host, shop, host: in order: true", "300 events arrived, the first of step 2"]);
+    has(&said, &["sorted, 100 of 100 orders were", "no actor gave a timestamp twice: true"]);
+    has(
+        &said,
+        &["0.1 s ahead is believed: true", "an hour ahead is believed: false", "that is believed is 500ms"],
+    );
+}
+
+#[test]
+fn backpressure_loses_no_message_without_a_word() {
+    let said = output("backpressure", &[]);
+    has(&said, &["reject: Outcome { sent: 4, full: 6 }", "it got 4 notes, from 0 to 3"]);
+    has(&said, &["drop the oldest: Outcome { sent: 10, full: 0 }", "4 wait, 0 were refused, 6 discarded"]);
+    has(
+        &said,
+        &["it got 4 notes, from 6 to 9", "spill: Outcome { sent: 10, full: 0 }", "on the host: 6 wait"],
+    );
+    has(
+        &said,
+        &["it got 10 notes, from 0 to 9", "6 notes are refused, the first is note 4", "has found some"],
+    );
+}
+
+#[test]
+fn cross_backend_sends_asks_and_replies_from_one_device_to_another() {
+    let said = output("cross_backend", &[]);
+    has(
+        &said,
+        &["not connected, 0 samples are sent", "connected, messages go ", "the collector has 1000 samples"],
+    );
+    has(&said, &["Total { samples: 1000, sum: 4500, in_order: true }", "disconnected, 0 samples are sent"]);
+}

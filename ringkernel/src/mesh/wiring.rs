@@ -91,6 +91,8 @@ impl Board {
         gone: &mut Vec<Link>,
     ) -> Result<(), DeviceError> {
         self.make_peer(to, from)?;
+        // A reply may be replied to.
+        self.make_peer(from, to)?;
         let link = introduce(to, |target| from.kernel.connect(route, target))?;
         from.place.leads()[route] = Some((link.to, link.via));
         // What is forwarded to it is answered through its own rings.
@@ -102,11 +104,11 @@ impl Board {
         Ok(())
     }
 
-    /// Says to a kernel where another is that will send to it.
+    /// Says to a kernel where another is that will send, or reply, to it.
     fn make_peer(&mut self, of: &Arc<LiveKernel>, sender: &Arc<LiveKernel>) -> Result<(), DeviceError> {
         let number = sender.number();
         // Handlers that send nothing do not reply either.
-        let silent = of.descriptor.mesh.outgoing.is_empty();
+        let silent = [of, sender].iter().any(|live| live.descriptor.mesh.outgoing.is_empty());
         let Some(node) = self.node(of.number()) else { return Ok(()) };
         if silent || node.peers.iter().any(|peer| peer.to == number) {
             return Ok(());

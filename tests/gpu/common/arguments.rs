@@ -58,7 +58,7 @@ pub fn backend(name: &str) -> Result<Backend, String> {
     match name {
         "cpu" => Ok(Backend::Cpu),
         "cuda" => Ok(Backend::Cuda),
-        "wgpu" => Ok(Backend::Wgpu),
+        "wgpu" | "webgpu" => Ok(Backend::Wgpu),
         other => Err(format!("--backend {other}: one of cpu, cuda, wgpu")),
     }
 }

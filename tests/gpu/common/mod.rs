@@ -1,4 +1,4 @@
-//! What `stress`, `faults` and `soak` share. They are tests under `cargo test`, where they are small, and programs with arguments
+//! What `stress`, `mesh`, `faults` and `soak` share. They are tests under `cargo test`, where they are small, and programs with arguments
 //! on a GPU machine, where they are not (docs/testing-on-a-gpu.md).
 //!
 //! [`counting`] has the actors that see for themselves whether a message was lost, doubled, reordered or torn, [`sender`] the

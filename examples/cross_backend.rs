@@ -101,7 +101,7 @@ impl Collector {
         }
         self.samples += 1;
         self.sum += msg.value;
-        if self.samples % 1000 == 0 {
+        if self.samples == 1000 {
             let _ = ctx.reply(Enough { samples: self.samples });
         }
     }

@@ -133,7 +133,7 @@ fn main() -> Result<(), RingKernelError> {
         assert_eq!(causal, ORDERS as usize);
         let stamps: HashSet<_> = history.iter().map(|(event, who)| (event.step, who, event.at)).collect();
         println!("no actor gave a timestamp twice: {}", stamps.len() == history.len());
-        if let (Some(first), Some(last)) = (events().next(), events().last()) {
+        if let (Some(first), Some(last)) = (events().next(), events().next_back()) {
             println!("from the first to the last {:?}", last.at.since(first.at));
         }
 

@@ -14,6 +14,7 @@
 //! 12. `ring_of_actors`: a thousand actors that send to their neighbours, and what is promised about order.
 //! 13. `pub_sub`: topics, wildcards, what is retained, and subscribers that are too slow.
 //! 14. `hlc_ordering`: clocks that put causes before effects.
+//! 15. `variable_payloads`: messages with text and lists in them, read where they lie.
 //! 16. `backpressure`: what becomes of messages that find no room.
 //! 17. `cross_backend`: actors on different devices.
 //!

@@ -106,6 +106,7 @@ mod pending;
 pub mod prelude;
 pub mod pubsub;
 pub mod queue;
+mod recorder;
 mod replies;
 mod request;
 mod requests;
@@ -135,6 +136,7 @@ pub use message::{DecodeError, DeviceType, RingMessage};
 pub use options::LaunchOptions;
 pub use payload::{Archived, Payload, PayloadTooLarge, VariableMessage};
 pub use queue::MessageQueue;
+pub use recorder::Recorder;
 pub use replies::{BlockingReplies, Replies};
 pub use ringkernel_backends::abi::{
     ControlBlock, ControlSnapshot, FaultKind, HasTerminated, TelemetryBuffer, TelemetrySnapshot,

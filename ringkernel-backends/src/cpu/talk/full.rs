@@ -78,7 +78,7 @@ fn nobody_waits_for_himself_nor_longer_than_he_is_wanted() {
                 a.ask(0, DO, &[SEND, 0, 5, 0], 1);
                 if end == 1 { Vec::new() } else { a.next_reply().words }
             });
-            std::thread::sleep(Duration::from_millis(20));
+            wait_until("the sender waits", || receiver.mailbox().waiting == 4);
             match end {
                 0 => {
                     sender.set_active(false).unwrap();

@@ -35,7 +35,7 @@ fn schedule(seed: u64) -> u64 {
     let instances = 4u32;
     let overflow = match random.below(3) {
         0 => Overflow::Reject,
-        1 => Overflow::Block { at_most: Duration::from_micros(random.below(2000)) },
+        1 => Overflow::Block { at_most: Duration::from_micros(random.below(300)) },
         _ => Overflow::Spill,
     };
     let plan = Plan {

@@ -126,7 +126,7 @@ impl LiveKernel {
         self.end(Ended::Terminated);
         // A device that is lost sends nothing any more.
         let given_up = matches!(&result, Err(error) if !matches!(error, DeviceError::Lost { .. }));
-        wiring::leave(self.number(), given_up);
+        wiring::leave_by(self.number(), given_up, until);
         if result.is_ok() {
             // Where a handler may still be running, it may still answer.
             self.fail_forwarded();

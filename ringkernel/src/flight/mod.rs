@@ -13,6 +13,7 @@ mod sync {
 
 pub(crate) use cells::{Cells, Found, Reply, Settled, shape};
 use ringkernel_backends::abi::Correlation;
+use ringkernel_backends::abi::slot::PUBLISHED;
 use std::ops::Deref;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,9 @@ pub(crate) const MOST: usize = 1 << 16;
 const MARK: u32 = 1 << 31;
 /// Bits of a cell's number.
 const CELL_BITS: u32 = 25;
+
+// What stands for other things than requests is no cell.
+const _: () = assert!((MARK | (FLIGHTS as u32 - 1) << CELL_BITS | (MOST as u32 - 1)) < PUBLISHED);
 
 struct Flight {
     cells: Cells,

@@ -36,7 +36,7 @@ impl RingKernel {
     /// Lets what the handlers of `from` send to the id of `to` go to this very kernel: where several have that id, or where `to` belongs to
     /// another runtime, be its device the same or another. Where the devices do not reach each other, messages pass through the host.
     ///
-    /// What was sent before stays where it is. An active kernel may pause for a moment.
+    /// What was sent before stays where it is. An active kernel may pause for a moment. See [`mesh`](crate::mesh) for an example.
     ///
     /// # Errors
     /// [`NoRoute`](RingKernelError::NoRoute) where no handler of `from` names that id,
@@ -70,6 +70,9 @@ impl KernelHandle {
     pub fn connections(&self) -> Vec<Connection> {
         let live = self.live();
         let routes = live.descriptor.mesh.routes.iter();
+        if forked() {
+            return routes.map(|route| Connection { id: route.id, to: None }).collect();
+        }
         routes.zip(live.place.leads().iter()).map(|(route, &to)| Connection { id: route.id, to }).collect()
     }
 

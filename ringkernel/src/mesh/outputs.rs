@@ -7,6 +7,7 @@ use crate::{DecodeError, HlcTimestamp, KernelHandle, RingKernelError, RingMessag
 use event_listener::{Event, EventListener};
 use futures::{Stream, StreamExt};
 use ringkernel_backends::abi::Header;
+use ringkernel_backends::fork::forked;
 use ringkernel_backends::mesh::Mesh;
 use std::collections::VecDeque;
 use std::fmt;
@@ -216,6 +217,9 @@ impl<T: RingMessage> Outputs<T> {
     }
 
     fn oldest(&self) -> Option<Result<Output<T>, RingKernelError>> {
+        if forked() {
+            return None;
+        }
         let mut queue = self.outlet().queue.lock().unwrap_or_else(PoisonError::into_inner);
         let &(instance, at, count) = queue.outputs.front()?;
         let words: Vec<u32> = queue.words.iter().take(count as usize).copied().collect();

@@ -209,7 +209,13 @@ pub(crate) fn join(live: &Arc<LiveKernel>) -> Result<(), RingKernelError> {
 /// A launch does not fail because another kernel cannot be connected to.
 fn tolerate(linked: Result<(), DeviceError>, other: &LiveKernel) -> Result<(), DeviceError> {
     match linked {
-        Err(DeviceError::NotConnected { .. } | DeviceError::Terminated | DeviceError::Lost { .. }) => Ok(()),
+        Err(
+            DeviceError::NotConnected { .. }
+            | DeviceError::Terminated
+            | DeviceError::Lost { .. }
+            // A handler of the other's that takes its time, or hangs.
+            | DeviceError::Deadline { .. },
+        ) => Ok(()),
         Err(_) if other.has_ended() => Ok(()),
         linked => linked,
     }
@@ -249,9 +255,16 @@ fn cut_from(mut board: MutexGuard<'static, Board>, number: KernelNumber) {
     drop(board);
 }
 
-/// The kernel has ended, or was given up on: what it knew of the others may go, unless it may still be sending.
-pub(crate) fn leave(number: KernelNumber, given_up: bool) {
-    let mut board = board();
+/// The kernel has ended, or was given up on: what it knew of the others may go, unless it may still be sending. Now or, where somebody else
+/// takes too long about the board, as soon as that is possible.
+pub(crate) fn leave_by(number: KernelNumber, given_up: bool, until: Instant) {
+    match board_by(until) {
+        Some(board) => leave(board, number, given_up),
+        None => blocking::unblock(move || leave(board(), number, given_up)).detach(),
+    }
+}
+
+fn leave(mut board: MutexGuard<'static, Board>, number: KernelNumber, given_up: bool) {
     let at = board.nodes.iter().position(|node| node.number == number);
     let node = at.map(|at| board.nodes.remove(at));
     drop(board);

@@ -5,6 +5,7 @@ use super::relays::{figures, folded};
 use super::*;
 use crate::testing::{Again, Announce, Balance, Bare, Clerk, Delegate, Errand, GiveOut};
 use crate::{FaultKind, KernelHandle, Overflow, RingKernelError, TerminateOptions, Via};
+use futures::future::maybe_done;
 use futures::{StreamExt, TryStreamExt};
 use std::pin::pin;
 
@@ -282,5 +283,57 @@ fn a_kernel_that_is_busy_with_what_kernels_send_does_not_hang() {
         // It goes on for ever by itself; being drained, it may no longer send to itself.
         clerk.terminate_with(TerminateOptions::default().drain()).await.unwrap();
         assert_eq!(clerk.snapshot::<Clerk>(0).await.unwrap().sent[GONE as usize], 1);
+    });
+}
+
+#[test]
+fn kernels_that_begin_and_end_at_once_in_two_runtimes_neither_wait_for_each_other_nor_lose_an_asker() {
+    let (one, other) = smol::block_on(async { (cpu().await, cpu().await) });
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let (mine, theirs) = if thread % 2 == 0 { (&one, &other) } else { (&other, &one) };
+            scope.spawn(move || {
+                smol::block_on(async {
+                    for round in 0..25 {
+                        let (clerk, bare) = (clerk(mine).await, bare(theirs).await);
+                        mine.connect(&clerk, &bare).await.unwrap();
+                        let asks = (0..20).map(|value| clerk.ask(Delegate { instance: value % 4, value }));
+                        let mut asks: Vec<_> = asks.map(|ask| Box::pin(maybe_done(ask))).collect();
+                        for ask in &mut asks {
+                            let _ = futures::poll!(ask);
+                        }
+                        match (round + thread) % 4 {
+                            0 => bare.terminate().await.unwrap(),
+                            1 => drop(bare),
+                            2 => {
+                                mine.disconnect(&clerk, &bare).await.unwrap();
+                                bare.terminate().await.unwrap();
+                            }
+                            _ => {
+                                let (ended, gone) = futures::join!(bare.terminate(), mine.connect(&clerk, &bare));
+                                ended.unwrap();
+                                assert!(matches!(gone, Ok(()) | Err(RingKernelError::Terminated { .. })));
+                            }
+                        }
+                        for mut ask in asks {
+                            // Answered, or told that nobody will: by the bare that is gone, or by the clerk that reached none.
+                            (&mut ask).await;
+                            let answer = ask.as_mut().take_output().expect("done");
+                            assert!(
+                                answer.is_ok()
+                                    || matches!(&answer, Err(RingKernelError::HandlerFault(fault)) if fault.kind == FaultKind::NotDelivered),
+                                "{answer:?}"
+                            );
+                        }
+                        assert_eq!(clerk.pending(), 0);
+                        clerk.terminate().await.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    smol::block_on(async {
+        one.shutdown().await.unwrap();
+        other.shutdown().await.unwrap();
     });
 }

@@ -445,7 +445,8 @@ pub mod talker {
         #[handler]
         fn relay(&mut self, ctx: &mut RingContext, n: u32) -> u64 {
             let _ = ctx.send::<Self>(n, n + 1);
-            let first = ctx.send::<Ledger>(n, Order { id: 7, urgent: true, cents: -1, at: ctx.sent_at() });
+            let first: Sent =
+                ctx.send::<Ledger>(n, Order { id: 7, urgent: true, cents: -1, at: ctx.sent_at() });
             if first != Sent::Ok && ctx.send_to_instance("ledger", n, true).is_full() {
                 self.refused += 1;
             }

@@ -108,7 +108,7 @@ fn Talker_relay(state: u32, instance: u32) -> vec2<u32> {
     local_sent_0[0] = r2;
     rk_out[0] = local_sent_0[0];
     let r3 = rk_send(2u, n_0, 0x17u, 1u);
-    // 448: let first = ctx.send::< Ledger > (n, Order { id: 7, urgent: true, cents: -1, at: ctx.se...
+    // 448: let first: Sent = ctx.send::< Ledger > (n, Order { id: 7, urgent: true, cents: -1, at:...
     local_sent_1[2] = insertBits(local_sent_1[2], 0u, 8u, 8u);
     local_sent_1[2] = insertBits(local_sent_1[2], 0u, 16u, 16u);
     local_sent_1[0] = 0x7u;
@@ -125,7 +125,7 @@ fn Talker_relay(state: u32, instance: u32) -> vec2<u32> {
     rk_out[4] = local_sent_1[4];
     rk_out[5] = local_sent_1[5];
     let first_5 = rk_send(0u, n_0, 0xad7173c1u, 6u);
-    // 449: if first != Sent::Ok && ctx.send_to_instance("ledger", n, true).is_full() {
+    // 450: if first != Sent::Ok && ctx.send_to_instance("ledger", n, true).is_full() {
     let r6 = (first_5 != 0u);
     and_v0 = r6;
     if (r6) {
@@ -139,41 +139,41 @@ fn Talker_relay(state: u32, instance: u32) -> vec2<u32> {
     }
     let r9 = and_v0;
     if (r9) {
-        // 450: self.refused += 1;
+        // 451: self.refused += 1;
         let r10 = rk_state[state];
         let r11 = (r10 + 1u < r10);
         if (r11) { return rk_fault(1u, 4u); } // arithmetic overflow
         let r12 = (r10 + 1u);
         rk_state[state] = r12;
     }
-    // 452: if ctx.has_sender() {
+    // 453: if ctx.has_sender() {
     let r13 = (rk_sender().y != 0u);
     if (r13) {
-        // 453: let _ = ctx.reply(ctx.sender_instance());
+        // 454: let _ = ctx.reply(ctx.sender_instance());
         let r15 = rk_sender().x;
         local_sent_3[0] = r15;
         rk_out[0] = local_sent_3[0];
         let r17 = rk_send_reply(0x17u, 1u);
     }
-    // 455: let seen = HlcTimestamp::from_u64(u64::from(n));
+    // 456: let seen = HlcTimestamp::from_u64(u64::from(n));
     let seen_18 = u64(n_0);
-    // 456: if ctx.update_clock(seen) > self.last {
+    // 457: if ctx.update_clock(seen) > self.last {
     let r19 = rk_clock(2u, seen_18);
     let r20 = rk_u64(rk_state[state + 2u], rk_state[state + 3u]);
     let r21 = (r19 > r20);
     if (r21) {
-        // 457: self.last = ctx.now();
+        // 458: self.last = ctx.now();
         let r22 = rk_clock(0u, 0lu);
         rk_state[state + 2u] = rk_low(r22);
         rk_state[state + 3u] = rk_high(r22);
     }
-    // 459: let _ = ctx.enqueue_output(());
+    // 460: let _ = ctx.enqueue_output(());
     let r23 = rk_output(0x1u, 0u);
-    // 460: let _ = ctx.publish("talk/orders", Tally { orders: n });
+    // 461: let _ = ctx.publish("talk/orders", Tally { orders: n });
     local_sent_5[0] = n_0;
     rk_out[0] = local_sent_5[0];
     let r24 = rk_publish(0u, 0u, 0x3dcccf4au, 1u);
-    // 461: if ctx.publish_retained("talk/last", self.last).is_gone() {
+    // 462: if ctx.publish_retained("talk/last", self.last).is_gone() {
     let r25 = rk_u64(rk_state[state + 2u], rk_state[state + 3u]);
     local_sent_6[0] = rk_low(r25);
     local_sent_6[1] = rk_high(r25);
@@ -182,14 +182,14 @@ fn Talker_relay(state: u32, instance: u32) -> vec2<u32> {
     let r26 = rk_publish(1u, 1u, 0xf6629ceeu, 2u);
     let r27 = (r26 > 1u);
     if (r27) {
-        // 462: self.refused += 1;
+        // 463: self.refused += 1;
         let r28 = rk_state[state];
         let r29 = (r28 + 1u < r28);
         if (r29) { return rk_fault(1u, 5u); } // arithmetic overflow
         let r30 = (r28 + 1u);
         rk_state[state] = r30;
     }
-    // 464: self.last.micros() + self.last.counter()
+    // 465: self.last.micros() + self.last.counter()
     let r32 = (r25 >> 12u);
     let r34 = (r25 & 4095lu);
     let r36 = (r32 + r34);
@@ -205,11 +205,11 @@ fn Talker_collect(state: u32, instance: u32) -> vec2<u32> {
     var local_received_0: array<u32, 6>;
     var local_received_1: array<u32, 1>;
     let most_0 = extractBits(rk_message[0], 0u, 8u);
-    // 469: let mut orders = 0;
+    // 470: let mut orders = 0;
     orders_v0 = 0u;
-    // 470: while let Some(order) = ctx.try_receive_from_kernel::< Order > ("spare") {
+    // 471: while let Some(order) = ctx.try_receive_from_kernel::< Order > ("spare") {
     loop {
-        // 470: while let Some(order) = ctx.try_receive_from_kernel::< Order > ("spare") {
+        // 471: while let Some(order) = ctx.try_receive_from_kernel::< Order > ("spare") {
         let r1 = rk_receive(1u, 0xad7173c1u, 6u);
         if (r1 != 0u) {
             local_received_0[0] = rk_out[0];
@@ -221,32 +221,32 @@ fn Talker_collect(state: u32, instance: u32) -> vec2<u32> {
         }
         let r2 = (r1 != 0u);
         if (r2) {
-            // 471: if order.urgent {
+            // 472: if order.urgent {
             let r4 = (extractBits(local_received_0[2], 0u, 8u) != 0u);
             if (r4) {
-                // 472: self.last = order.at;
+                // 473: self.last = order.at;
                 let r5 = rk_u64(local_received_0[4], local_received_0[5]);
                 rk_state[state + 2u] = rk_low(r5);
                 rk_state[state + 3u] = rk_high(r5);
             }
-            // 474: orders += 1;
+            // 475: orders += 1;
             let r6 = orders_v0;
             let r7 = (r6 + 1u < r6);
             if (r7) { return rk_fault(1u, 7u); } // arithmetic overflow
             let r8 = (r6 + 1u);
             orders_v0 = r8;
-            // 475: if orders == u32::from(most) {
+            // 476: if orders == u32::from(most) {
             let r10 = most_0;
             let r11 = (r8 == r10);
             if (r11) {
-                // 476: break;
+                // 477: break;
                 break;
             }
         } else {
             break;
         }
     }
-    // 479: let more = match ctx.try_receive_from_kernel::< u32 > ("counter") {
+    // 480: let more = match ctx.try_receive_from_kernel::< u32 > ("counter") {
     let r12 = rk_receive(4u, 0x17u, 1u);
     if (r12 != 0u) {
         local_received_1[0] = rk_out[0];
@@ -265,7 +265,7 @@ fn Talker_collect(state: u32, instance: u32) -> vec2<u32> {
         }
     }
     let more_19 = more_v1;
-    // 484: Tally { orders: orders + more }
+    // 485: Tally { orders: orders + more }
     let r20 = orders_v0;
     let r21 = (r20 + more_19 < r20);
     if (r21) { return rk_fault(1u, 8u); } // arithmetic overflow

@@ -207,7 +207,10 @@ impl<'ast> Visit<'ast> for Paths {
         {
             self.visit_angle_bracketed_generic_arguments(turbofish);
         }
-        for arg in &call.args {
+        // A kernel or topic must be a literal. Of a constant the front end says so, better than its missing carrier would.
+        let named = crate::front::NAMES_SOMEONE.iter().any(|method| call.method == method);
+        let of_itself = matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident("self"));
+        for arg in call.args.iter().skip((named && !of_itself).into()) {
             self.visit_expr(arg);
         }
     }

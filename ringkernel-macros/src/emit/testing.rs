@@ -53,6 +53,13 @@ impl Build {
         Operand::Reg(reg)
     }
 
+    pub(crate) fn effect(&mut self, ty: Scalar, effect: Effect) -> Operand {
+        self.body.regs.push(RegInfo { ty, name: None });
+        let reg = Reg(self.body.regs.len() as u32 - 1);
+        self.push(Stmt::Effect(reg, effect));
+        Operand::Reg(reg)
+    }
+
     pub(crate) fn var(&mut self, ty: Scalar, name: &str) -> Var {
         self.body.vars.push(VarInfo { ty, name: name.into() });
         Var(self.body.vars.len() as u32 - 1)

@@ -17,6 +17,7 @@ mod types;
 use crate::diag::Diagnostic;
 use crate::ir::Kernel;
 use crate::program::{Program, TypeRole};
+pub(crate) use parse::NAMES_SOMEONE;
 use proc_macro2::Span;
 use typed::env::Env;
 pub(crate) use types::HLC;

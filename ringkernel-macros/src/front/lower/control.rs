@@ -27,7 +27,10 @@ impl Lower<'_, '_> {
             self.source(&stmt.source);
             match &stmt.kind {
                 StmtKind::Expr(expr) => self.eval(expr, &Dest::Ignore),
-                StmtKind::Let { pat, init } => self.let_stmt(pat, init.as_ref()),
+                StmtKind::Let { pat, init: Some(init), otherwise: Some(otherwise) } => {
+                    self.let_else(pat, init, otherwise);
+                }
+                StmtKind::Let { pat, init, .. } => self.let_stmt(pat, init.as_ref()),
             }
         }
     }
@@ -69,6 +72,17 @@ impl Lower<'_, '_> {
             Target::Value(self.value(init))
         };
         self.bind(pat, target);
+    }
+
+    /// `let pat = init else { otherwise };`
+    fn let_else(&mut self, pat: &Pat, init: &Expr, otherwise: &Expr) {
+        let subject = if init.is_place() { self.target(init) } else { Target::Value(self.value(init)) };
+        if self.b.dead() {
+            return;
+        }
+        let matches = self.test(pat, &subject);
+        self.branch(matches, |_| {}, |this| this.eval(otherwise, &Dest::Ignore));
+        self.bind(pat, subject);
     }
 
     /// A `let` without a value: room for one.

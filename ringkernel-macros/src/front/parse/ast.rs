@@ -284,6 +284,8 @@ pub(crate) enum StmtKind {
         pat: Pat,
         ty: Option<TypeExpr>,
         init: Option<Expr>,
+        /// The block after `else`.
+        otherwise: Option<Block>,
     },
     Const(Const),
     /// With a semicolon, or a block-like expression without.

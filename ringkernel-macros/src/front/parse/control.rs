@@ -140,10 +140,16 @@ impl Parser {
             syn::Pat::Type(typed) => (&*typed.pat, Some(self.ty(&typed.ty))),
             pat => (pat, None),
         };
-        if let Some((_, otherwise)) = local.init.as_ref().and_then(|init| init.diverge.as_ref()) {
-            self.unsupported(otherwise.span(), "`let … else`", "write `if` or `match` and `return` in it");
-        }
-        StmtKind::Let { pat: self.pat(pat), ty, init: local.init.as_ref().map(|init| self.expr(&init.expr)) }
+        let init = local.init.as_ref().map(|init| self.expr(&init.expr));
+        let otherwise =
+            local.init.as_ref().and_then(|init| init.diverge.as_ref()).map(|(_, block)| match &**block {
+                syn::Expr::Block(block) => self.block(&block.block),
+                other => {
+                    let source = Source { span: other.span(), text: one_line(other) };
+                    block_of(self.expr(other), source)
+                }
+            });
+        StmtKind::Let { pat: self.pat(pat), ty, init, otherwise }
     }
 
     /// What a `for` runs over.

@@ -251,7 +251,7 @@ impl Parser {
         }
         let receiver = Box::new(self.expr(&call.receiver));
         let turbofish = call.turbofish.as_ref().and_then(|generics| self.turbofish(generics, &name.name));
-        let takes_text = TAKE_TEXT.contains(&name.name.as_str());
+        let takes_text = NAMES_SOMEONE.contains(&name.name.as_str());
         let args = call.args.iter().map(|arg| match arg {
             syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) if takes_text => {
                 Expr { span: text.span(), kind: ExprKind::Text(text.value()) }
@@ -286,8 +286,8 @@ impl Parser {
     }
 }
 
-/// Methods of a context that name a kernel or a topic.
-const TAKE_TEXT: [&str; 5] =
+/// Methods of a context whose first argument names a kernel or a topic.
+pub(crate) const NAMES_SOMEONE: [&str; 5] =
     ["send_to_kernel", "send_to_instance", "publish", "publish_retained", "try_receive_from_kernel"];
 
 fn signed(negative: bool, span: Span, kind: ExprKind) -> ExprKind {

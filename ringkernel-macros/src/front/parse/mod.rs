@@ -10,6 +10,8 @@ mod pat;
 mod text;
 mod ty;
 
+pub(crate) use expr::NAMES_SOMEONE;
+
 use crate::diag::Diagnostic;
 use ast::*;
 use proc_macro2::Span;

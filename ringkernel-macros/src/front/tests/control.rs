@@ -13,12 +13,30 @@ actor! {
     handlers {
         conditions(In) -> i32; aggregates(In) -> Out; early(In) -> Out; matches_of(In) -> i32; guards(In) -> i32; tuples(In) -> u8; chars(u8) -> u8;
         many(u8) -> u32; bindings(u32) -> u32; lets(In) -> i32; deferred(In) -> Point; shadows(In) -> i32; blocks(In) -> i32; booleans(In) -> u8;
-        asserts(In) -> i32; debug_asserts(u8) -> u8; iflets(In) -> i32; floats_match(f32) -> u8; discard(In) -> ();
+        asserts(In) -> i32; debug_asserts(u8) -> u8; iflets(In) -> i32; letelses(In) -> i32; floats_match(f32) -> u8; discard(In) -> ();
     }
     code {
         const LIMIT: i32 = 10;
         impl Machine {
             const FEW: u8 = 3;
+            fn letelses(&mut self, _ctx: &mut RingContext, i: In) -> i32 {
+                let In { a, n: 0..=200, .. } = i else { return -1 };
+                let mut sum = a as i64;
+                for k in 0..8 {
+                    let x @ (1 | 3 | 5..) = self.a[k] else {
+                        sum += 1;
+                        if sum % 5 == 0 { break; }
+                        continue;
+                    };
+                    sum += x as i64;
+                }
+                let (true, mut low) = (self.flag, i.b) else {
+                    self.n = sum as i32;
+                    panic!("no flag");
+                };
+                low ^= 1;
+                low.wrapping_add(sum as i32)
+            }
             fn conditions(&mut self, _ctx: &mut RingContext, i: In) -> i32 {
                 let x = if i.a > i.b { i.a } else if i.a == i.b { 0 } else { i.b };
                 if self.flag {

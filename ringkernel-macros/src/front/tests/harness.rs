@@ -4,13 +4,15 @@
 use crate::emit::{self, testing};
 use crate::front::{Options, compile};
 use crate::ir::{Handler, Kernel};
-use crate::ir_interp::{End, Machine};
-use crate::program::{ConstDef, DefId, FnDef, Program, TypeDef, TypeRole};
+use crate::ir_interp::{Deed, End, Machine};
+use crate::program::{ConstDef, DefId, FnDef, Program, SENT, TypeDef, TypeRole};
 use crate::{ir_print, ir_verify, passes};
 use ringkernel_backends::abi::{FaultKind, tag};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub(super) mod context;
 
 /// Random numbers that favour the ends of ranges.
 pub(super) struct Random(u64);
@@ -146,15 +148,6 @@ impl<T: Wire, const N: usize> Wire for [T; N] {
     }
 }
 
-/// What handlers see of the runtime.
-pub(super) struct RingContext;
-
-impl RingContext {
-    pub(super) fn instance(&self) -> u32 {
-        3
-    }
-}
-
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
@@ -213,6 +206,7 @@ pub(super) fn program(types: &str, code: &str) -> Program {
         };
         uses.insert(name.to_string(), i as u64 + 1);
     }
+    uses.entry("Sent".into()).or_insert(SENT);
     let mut program = Program {
         actor: 1,
         types: HashMap::new(),
@@ -223,6 +217,9 @@ pub(super) fn program(types: &str, code: &str) -> Program {
         impl_consts: Vec::new(),
         uses: uses.clone(),
     };
+    let (name, role) = (quote::format_ident!("Sent"), TypeRole::Device);
+    let sent = TypeDef { def: SENT, name, role, fields: Vec::new(), is_tuple: false, uses: HashMap::new() };
+    program.types.insert(SENT, sent);
     for (i, item) in file.items.into_iter().enumerate() {
         let def = i as u64 + 1;
         let uses = uses.clone();
@@ -298,6 +295,7 @@ pub(super) struct Run {
     pub(super) message: Vec<u8>,
     pub(super) after: Vec<u8>,
     pub(super) reply: Result<Vec<u8>, FaultKind>,
+    pub(super) deeds: Vec<Deed>,
 }
 
 impl Variants {
@@ -344,6 +342,7 @@ impl Variant {
         let native_checks = cfg!(debug_assertions);
         let by_profile = [FaultKind::Overflow, FaultKind::ShiftOverflow];
         let mut machine = Machine::new(&handler.body, &run.before, &run.message);
+        let deeds = context::numbered(&run.deeds, &self.kernel);
         machine.reply = vec![0; handler.reply_layout.size as usize];
         let end = machine.run();
         let context = || {
@@ -373,6 +372,7 @@ impl Variant {
         }
         assert_eq!(run.reply.as_ref().err().copied(), fault, "{}", context());
         assert_eq!(run.after, state(&machine.state), "states differ\n{}", context());
+        assert_eq!(deeds, machine.world.deeds, "deeds differ\n{}", context());
         if let Ok(expected) = &run.reply {
             assert_eq!(expected, &reply(&machine.reply), "replies differ\n{}", context());
         }
@@ -402,9 +402,10 @@ macro_rules! actor {
         handlers { $( $h:ident($M:ty) -> $R:ty; )* }
         code { $($code:tt)* }
     ) => {
-        #[allow(dead_code, unused_variables, clippy::all, arithmetic_overflow, unconditional_panic, unused_mut, unused_assignments, path_statements, unused_parens, double_negations)]
+        #[allow(dead_code, unused_imports, unused_variables, clippy::all, arithmetic_overflow, unconditional_panic, unused_mut, unused_assignments, path_statements, unused_parens, double_negations)]
         mod $name {
-            use super::super::harness::{accepted, actor, RingContext, Random, Run, Variants, Wire, native, pad, program};
+            use super::super::harness::context::{HlcTimestamp, RingContext, Sent};
+            use super::super::harness::{accepted, actor, Random, Run, Variants, Wire, native, pad, program};
             $(
                 #[derive(Clone, Copy, Debug, PartialEq)]
                 pub struct $T { $( $f: $ft ),* }
@@ -457,12 +458,14 @@ macro_rules! actor {
                         let message = <$M as Wire>::random(&mut random);
                         let mut state = before.clone();
                         let bytes = message.bytes();
-                        let reply = native(|| state.$h(&mut RingContext, message));
+                        let mut ctx = RingContext::default();
+                        let reply = native(|| state.$h(&mut ctx, message));
                         let run = Run {
                             before: before.bytes(),
                             message: bytes,
                             after: state.bytes(),
                             reply: reply.map(|reply: $R| reply.bytes()),
+                            deeds: ctx.deeds(),
                         };
                         variants.compare(stringify!($h), &run, again::<State>, again::<$R>);
                     }

@@ -373,7 +373,7 @@ impl Checker<'_, '_> {
         let local = self.declare("", ty.clone(), false);
         let pat = Pat { span, ty: ty.clone(), kind: PatKind::Bind { local, by_ref: false, sub: None } };
         let source = Source { span, text: String::new() };
-        stmts.push(Stmt { source, kind: StmtKind::Let { pat, init: Some(expr) } });
+        stmts.push(Stmt { source, kind: StmtKind::Let { pat, init: Some(expr), otherwise: None } });
         Expr { span, ty, kind: Kind::Local(local) }
     }
 }

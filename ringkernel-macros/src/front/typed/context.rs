@@ -235,6 +235,7 @@ pub(super) fn constant(path: &ast::Path) -> Option<Expr> {
         ("Sent", "Gone") => Sent::Gone,
         ("Sent", "NoInstance") => Sent::NoInstance,
         ("Sent", "NoSender") => Sent::NoSender,
+        ("Sent", "TooLarge") => Sent::TooLarge,
         _ => return None,
     };
     Some(variant(sent, path.span))

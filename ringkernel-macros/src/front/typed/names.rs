@@ -7,7 +7,7 @@ use crate::front::lower;
 use crate::front::parse::ast::{self, TypeKind};
 use crate::front::types::{Prim, Ty, VarKind};
 use crate::ir::{Const, Scalar};
-use crate::program::DefId;
+use crate::program::{DefId, SENT};
 use proc_macro2::Span;
 use std::rc::Rc;
 
@@ -27,6 +27,7 @@ impl Checker<'_, '_> {
                 }
             }
             TypeKind::Path(path) => match self.env.find_type(self.owner, path) {
+                Some(SENT) => Ty::Prim(Prim::Sent),
                 Some(def) => Ty::Struct(def),
                 None => {
                     let message = format!(

@@ -188,17 +188,24 @@ impl Checker<'_, '_> {
     fn stmt(&mut self, stmt: &ast::Stmt) -> Option<StmtKind> {
         match &stmt.kind {
             ast::StmtKind::Const(_) => None,
-            ast::StmtKind::Let { pat, ty, init } => {
+            ast::StmtKind::Let { pat, ty, init, otherwise } => {
                 let ty = match ty {
                     Some(ty) => self.ty(ty),
                     None => self.table.fresh(VarKind::Any),
                 };
                 let init = init.as_ref().map(|init| {
-                    let init = self.expr(init, &Expect::Type(ty.clone()));
+                    let received = otherwise.as_ref().and_then(|_| self.received(init));
+                    let init = received.unwrap_or_else(|| self.expr(init, &Expect::Type(ty.clone())));
                     self.coerce(init, &ty)
                 });
+                let otherwise = otherwise.as_ref().map(|otherwise| {
+                    let before = self.diverges;
+                    let otherwise = self.block_expr(otherwise, stmt.source.span, &Expect::Nothing);
+                    self.diverges = before;
+                    otherwise
+                });
                 let pat = self.pat(pat, &ty);
-                Some(StmtKind::Let { pat, init })
+                Some(StmtKind::Let { pat, init, otherwise })
             }
             ast::StmtKind::Expr(expr) => Some(StmtKind::Expr(self.expr(expr, &Expect::Nothing))),
         }

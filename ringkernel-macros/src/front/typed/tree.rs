@@ -199,7 +199,12 @@ pub(crate) struct Stmt {
 
 #[derive(Clone, Debug)]
 pub(crate) enum StmtKind {
-    Let { pat: Pat, init: Option<Expr> },
+    /// With the block of `let … else`, which control does not leave.
+    Let {
+        pat: Pat,
+        init: Option<Expr>,
+        otherwise: Option<Expr>,
+    },
     Expr(Expr),
 }
 

@@ -66,8 +66,8 @@ impl Expr {
             Kind::Block { stmts, tail, .. } => {
                 for stmt in stmts {
                     match &stmt.kind {
-                        StmtKind::Let { pat, init } => {
-                            init.iter().for_each(|e| e.walk(f));
+                        StmtKind::Let { pat, init, otherwise } => {
+                            init.iter().chain(otherwise).for_each(|e| e.walk(f));
                             pat.walk(f);
                         }
                         StmtKind::Expr(e) => e.walk(f),

@@ -124,6 +124,7 @@ fn passed(body: Body) -> Kernel {
 fn random_handlers_do_the_same_before_and_after() {
     let mut random = Random(0x1234_5678_9abc_def1);
     let mut ends = std::collections::BTreeMap::new();
+    let mut deeds = 0;
     for round in 0..500 {
         let before = random::body(&mut random);
         let kernel = passed(before.clone());
@@ -143,7 +144,8 @@ fn random_handlers_do_the_same_before_and_after() {
             let mut two = Machine::new(after, &state, &message);
             let (a, b) = (one.run(), two.run());
             *ends.entry(format!("{a:?}")).or_insert(0) += 1;
-            let same = a == b && one.state == two.state && one.reply == two.reply;
+            deeds += one.world.deeds.len();
+            let same = a == b && one.state == two.state && one.reply == two.reply && one.world == two.world;
             assert!(
                 same,
                 "round {round}: {a:?} and {b:?}\n{}\n---- after\n{}",
@@ -153,6 +155,7 @@ fn random_handlers_do_the_same_before_and_after() {
         }
     }
     assert!(ends.len() >= 2 && ends.values().all(|n| *n > 100), "too little variety: {ends:?}");
+    assert!(deeds > 1000, "too little is done: {deeds}");
 }
 
 #[test]

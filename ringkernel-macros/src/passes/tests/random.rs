@@ -33,6 +33,8 @@ struct Generator<'a> {
     /// What can be left or continued.
     labels: Vec<(Label, bool)>,
     locals: [Root; 2],
+    /// What messages leave from and arrive in: a `u64` and two `u32`s.
+    parcel: Root,
     left: u32,
 }
 
@@ -138,7 +140,7 @@ impl Generator<'_> {
     /// Says whether nothing may follow.
     fn statement(&mut self, depth: u32) -> bool {
         let roots = [Root::State, Root::Reply, self.locals[0], self.locals[1]];
-        match self.random.below(if depth < 4 { 15 } else { 11 }) {
+        match self.random.below(if depth < 4 { 18 } else { 14 }) {
             0..=3 => self.expression(),
             4 => {
                 let (ty, var) = self.vars[self.random.below(self.vars.len())];
@@ -192,13 +194,34 @@ impl Generator<'_> {
                     return true;
                 }
             }
-            11 | 12 => {
+            11 => {
+                let (ty, offset) =
+                    [(Scalar::U64, 0), (Scalar::U32, 8), (Scalar::U32, 12)][self.random.below(3)];
+                let at = place(self.parcel, offset);
+                if self.random.chance(50) {
+                    self.add(ty, Expr::Load(at));
+                } else {
+                    let value = self.value(ty);
+                    self.b.push(Stmt::Store(at, value));
+                }
+            }
+            12 => {
+                let (ty, expr) = [
+                    (Scalar::Bool, Expr::HasSender),
+                    (Scalar::U32, Expr::SenderInstance),
+                    (Scalar::U64, Expr::SentAt),
+                ][self.random.below(3)]
+                .clone();
+                self.add(ty, expr);
+            }
+            13 => self.effect(),
+            14 | 15 => {
                 let condition = self.condition();
                 let then = self.nested(depth + 1);
                 let otherwise = if self.random.chance(50) { self.nested(depth + 1) } else { Vec::new() };
                 self.b.push(Stmt::If { condition, then, otherwise });
             }
-            13 => {
+            16 => {
                 let label = self.b.new_label();
                 self.labels.push((label, false));
                 let mut body = self.nested(depth + 1);
@@ -211,6 +234,30 @@ impl Generator<'_> {
             _ => self.repeat(depth),
         }
         false
+    }
+
+    fn effect(&mut self) {
+        let Root::Local(local) = self.parcel else { unreachable!("a parcel is local") };
+        let payload = Payload { tag: 0x1234, local, words: self.random.below(5) as u32 };
+        let (route, instance) = (RouteId(self.random.below(3) as u32), self.value(Scalar::U32));
+        let (topic, retain) = (TopicId(self.random.below(3) as u32), self.random.chance(50));
+        let send = |channel| Effect::Send(channel, payload);
+        let (ty, effect) = match self.random.below(9) {
+            0 => (Scalar::U32, send(Channel::Send { route, instance })),
+            1 => (Scalar::U32, send(Channel::Forward { route, instance })),
+            2 => (Scalar::U32, send(Channel::Reply)),
+            3 => (Scalar::U32, send(Channel::Output)),
+            4 => (Scalar::U32, send(Channel::Publish { topic, retain })),
+            5 => (Scalar::U32, Effect::Receive(route, payload)),
+            6 => (Scalar::U64, Effect::Clock(Clock::Now)),
+            7 => (Scalar::U64, Effect::Clock(Clock::Tick)),
+            _ => (Scalar::U64, Effect::Clock(Clock::Update(self.value(Scalar::U64)))),
+        };
+        let result = self.b.effect(ty, effect);
+        // Some results are looked at, and some are not.
+        if self.random.chance(70) {
+            self.scope.push((ty, result));
+        }
     }
 
     /// `for counter in 0..n`, with `n` up to 5.
@@ -248,8 +295,9 @@ impl Generator<'_> {
 pub(super) fn body(random: &mut Random) -> Body {
     let mut b = Build::new();
     let locals = [b.local(256, "pair"), b.local(256, "array")];
+    let parcel = b.local(16, "parcel");
     let (scope, vars, labels) = (Vec::new(), Vec::new(), Vec::new());
-    let mut g = Generator { b, random, scope, vars, labels, locals, left: 120 };
+    let mut g = Generator { b, random, scope, vars, labels, locals, parcel, left: 140 };
     for ty in SCALARS {
         for n in 0..2 {
             let value = g.b.reg(ty, Expr::Load(slot(Root::Message, ty, n)));
@@ -260,6 +308,10 @@ pub(super) fn body(random: &mut Random) -> Body {
             g.b.push(Stmt::Set(var, value));
             g.vars.push((ty, var));
         }
+    }
+    for (offset, ty) in [(0, Scalar::U64), (8, Scalar::U32), (12, Scalar::U32)] {
+        let value = g.value(ty);
+        g.b.push(Stmt::Store(place(parcel, offset), value));
     }
     while g.left > 0 {
         g.statements(0);

@@ -5,7 +5,7 @@ use crate::live::{Ended, LiveKernel};
 use crate::mesh::wiring;
 use crate::requests::Work;
 use crate::{KernelHandle, RingKernelError};
-use ringkernel_backends::kernel::DeviceError;
+use ringkernel_backends::kernel::{DeviceError, Port};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -153,19 +153,28 @@ impl LiveKernel {
     fn drain(&self, until: Instant) -> Result<(), u64> {
         // First the slab, so that a sender that finds a ring closed, and looks why, is told.
         self.slab.refuse();
+        // What others had sent by way of the host is in their rings of replies, where nobody may be looking.
+        wiring::everybody(until).iter().for_each(|other| other.drain_all());
         let ports = self.kernel().ports();
-        let ends: Vec<u64> = ports.iter().map(|port| port.requests.close()).collect();
-        for lane in &self.lanes {
-            lane.room.call(|| usize::MAX);
-        }
+        let mut ends: Option<Vec<u64>> = None;
         let _work = Work::of(self);
         let mut pause = Duration::from_micros(10);
         loop {
-            let waiting =
-                ports.iter().zip(&ends).map(|(port, end)| end.wrapping_sub(port.requests.consumed()));
+            // What waits on the host may have to go through the rings, so those are closed behind it.
+            if ends.is_none() && self.try_close_backlog() {
+                ends = Some(ports.iter().map(|port| port.requests.close()).collect());
+            }
+            for lane in &self.lanes {
+                lane.room.call(|| usize::MAX);
+            }
+            let waiting = |(shard, port): (usize, &Port)| match &ends {
+                Some(ends) => ends[shard].wrapping_sub(port.requests.consumed()),
+                None => port.requests.len(),
+            };
+            let waiting = ports.iter().enumerate().map(waiting).sum::<u64>();
             // Those that were taken have a reply to come, if nothing else.
-            let sent = self.kernel().mailbox().waiting + self.backlog.len();
-            let left = waiting.sum::<u64>() + sent + u64::from(self.kernel().is_busy());
+            let sent = self.kernel().mailbox().waiting + self.backlog.len() + u64::from(ends.is_none());
+            let left = waiting + sent + u64::from(self.kernel().is_busy());
             self.look();
             self.check_device();
             if left == 0 {

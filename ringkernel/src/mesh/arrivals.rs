@@ -25,7 +25,7 @@ impl LiveKernel {
             (RELAY, [number, index, generation, payload @ ..]) => {
                 let correlation = Correlation { index: *index, generation: *generation as u16 };
                 let header = Header { correlation, ..header };
-                relay::relay(self, shard, *number as KernelNumber, header, payload);
+                relay::relay(self, shard, *number, header, payload);
             }
             (PUBLISHED, [topic, retain, _, payload @ ..]) => {
                 const { assert!(PREFIX_WORDS == 3) };

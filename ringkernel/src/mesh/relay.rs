@@ -121,13 +121,9 @@ fn offer(receiver: &LiveKernel, header: Header, payload: &[u32]) -> Sent {
 }
 
 /// A message came out of the reply ring of a shard of `sender`, and is for the kernel of that number.
-pub(super) fn relay(
-    sender: &LiveKernel,
-    shard: usize,
-    receiver: KernelNumber,
-    header: Header,
-    payload: &[u32],
-) {
+pub(super) fn relay(sender: &LiveKernel, shard: usize, receiver: u32, header: Header, payload: &[u32]) {
+    // One that no kernel can have, from a device that errs, is nobody's.
+    let receiver = KernelNumber::try_from(receiver).unwrap_or(0);
     // Relaxed, here and below: figures.
     sender.relays.taken.fetch_add(1, Ordering::Relaxed);
     let message = Message { header, sender: sender.number(), shard: shard as u16 };
@@ -226,6 +222,16 @@ impl LiveKernel {
         waiting.count.store(queue.messages.len(), Ordering::Relaxed);
         drop(queue);
         told.tell(self.number());
+    }
+
+    /// Takes nothing more for shards for which nothing waits; whether that is all of them by now.
+    pub(crate) fn try_close_backlog(&self) -> bool {
+        let close = |all: bool, waiting: &Waiting| {
+            let mut queue = waiting.lock();
+            queue.closed |= queue.messages.is_empty();
+            all & queue.closed
+        };
+        self.backlog.shards.iter().fold(true, close)
     }
 
     /// The kernel takes no more: what waits for room in it will not arrive.

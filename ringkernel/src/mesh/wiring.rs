@@ -273,6 +273,13 @@ fn leave(mut board: MutexGuard<'static, Board>, number: KernelNumber, given_up: 
     }
 }
 
+/// All kernels of the process that are launched; none where that takes too long.
+pub(crate) fn everybody(until: Instant) -> Vec<Arc<LiveKernel>> {
+    let board = board_by(until);
+    let nodes = board.iter().flat_map(|board| &board.nodes);
+    nodes.filter_map(|node| node.live.upgrade()).collect()
+}
+
 /// Points the route of `from` that is named after `to` at it, wherever it led before.
 pub(crate) fn connect(from: &Arc<LiveKernel>, to: &Arc<LiveKernel>) -> Result<(), RingKernelError> {
     let routes = routes_to(from, to)?;

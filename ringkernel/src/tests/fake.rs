@@ -47,6 +47,8 @@ pub(super) struct Knobs {
     pub(super) answered: AtomicU64,
     /// Do not reach other kernels of this device: what they are sent passes the host.
     pub(super) apart: AtomicBool,
+    /// Take what the host hands over through the rings of requests.
+    pub(super) by_ring: AtomicBool,
     /// Refuse to be told of other kernels, with this.
     pub(super) deaf: Mutex<Option<DeviceError>>,
     /// What the last kernel was launched with.
@@ -331,7 +333,12 @@ impl Kernel for FakeKernel {
         Ok(())
     }
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {
-        self.state.take_in(header, payload)
+        if !self.state.knobs.by_ring.load(SeqCst) {
+            return self.state.take_in(header, payload);
+        }
+        let ports = &self.state.ports;
+        let ring = &ports[header.instance as usize % ports.len()].requests;
+        ring.try_push(header, payload).map_or(Sent::Full, |()| Sent::Ok)
     }
     fn relayed(&self, shard: usize, _: KernelNumber) {
         assert!(shard < self.state.ports.len());

@@ -6,7 +6,8 @@ use super::*;
 use crate::testing::{Bare, Clerk, Delegate, Errand};
 use crate::{FaultKind, KernelHandle, RelaySnapshot, RingKernelError, TerminateOptions};
 use futures::TryStreamExt;
-use ringkernel_backends::abi::tag;
+use ringkernel_backends::abi::slot::{FORWARDED, FROM_KERNEL, NO_CORRELATION, OUTPUT, PUBLISHED, RELAY};
+use ringkernel_backends::abi::{Correlation, Header, tag};
 use ringkernel_backends::mesh::as_kernel;
 use std::pin::pin;
 use std::sync::Arc;
@@ -159,6 +160,68 @@ fn draining_a_kernel_takes_in_what_others_had_sent_and_no_more() {
         draining.await.unwrap();
         assert!(figures(50, 0, 0)(&clerk));
         assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(0..50));
+    });
+}
+
+#[test]
+fn what_the_host_hands_over_through_the_rings_is_drained_and_failed_like_the_rest() {
+    for drains in [false, true] {
+        smol::block_on(async {
+            let (runtimes, knobs, clerk, _) = pair(2, false).await;
+            knobs[1].by_ring.store(true, SeqCst);
+            let options =
+                LaunchOptions::default().instances(4).queue_capacity(8).initial_state(Bare { unit: 0 });
+            let bare: ActorRef<Bare> = crate::runtime::launch(&runtimes[1], options).await.unwrap();
+            runtimes[0].connect(&clerk, &bare).await.unwrap();
+            knobs[1].hold.store(true, SeqCst);
+            let mut asked = pin!(clerk.ask(Delegate { instance: INSTANCE, value: 0 }));
+            assert!(futures::poll!(&mut asked).is_pending());
+            eventually("it is in the ring", || figures(1, 0, 0)(&clerk));
+            for value in 1..50 {
+                assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
+            }
+            eventually("some wait on the host", || figures(8, 42, 0)(&clerk));
+            if drains {
+                let handle = KernelHandle::clone(&bare);
+                let options = TerminateOptions::default().drain().deadline(Duration::from_secs(20));
+                let draining = smol::spawn(async move { handle.terminate_with(options).await });
+                eventually("it takes no more", || clerk.connections()[0].to.is_none());
+                assert_eq!(bare.tell(1).await, Err(RingKernelError::Terminated { id: "bare" }));
+                knobs[1].hold.store(false, SeqCst);
+                draining.await.unwrap();
+                assert_eq!(asked.await, Ok(0));
+                assert!(figures(50, 0, 0)(&clerk));
+                assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(0..50));
+            } else {
+                bare.terminate().await.unwrap();
+                assert!(matches!(asked.await, Err(RingKernelError::HandlerFault(_))));
+                assert!(figures(8, 0, 42)(&clerk));
+            }
+        });
+    }
+}
+
+#[test]
+fn what_a_device_should_not_say_does_no_harm() {
+    let (runtime, _) = runtime(Knobs::default());
+    smol::block_on(async {
+        let (clerk, bare) = (clerk(&runtime).await, bare(&runtime).await);
+        let words = [0, 1, 7, u32::from(bare.number()), u32::MAX, 1 << 31, 1 << 20, u32::MAX - 1];
+        let mut random = 1u32;
+        let mut next = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 16) as usize
+        };
+        for _ in 0..20_000 {
+            let index = [OUTPUT, RELAY, PUBLISHED, NO_CORRELATION, 0, 3, 1 << 31, 1 << 20][next() % 8];
+            let generation = [0, 1, FROM_KERNEL, FORWARDED, FORWARDED | bare.number(), u16::MAX][next() % 6];
+            let correlation = Correlation { index, generation };
+            let tag = [tag::U32, tag::FAULT, tag::UNIT, 77][next() % 4];
+            let header = Header { tag, instance: words[next() % 8], correlation, words: 0, hlc: 0 };
+            let payload: Vec<u32> = (0..next() % 6).map(|_| words[next() % 8]).collect();
+            clerk.live().arrived(0, header, &payload);
+        }
+        assert_eq!(clerk.ask(Delegate { instance: 0, value: 3 }).await.map(drop), Ok(()));
     });
 }
 

@@ -49,12 +49,16 @@ pub(super) struct Knobs {
     pub(super) apart: AtomicBool,
     /// Take what the host hands over through the rings of requests.
     pub(super) by_ring: AtomicBool,
+    /// The number of a kernel that others do not reach to publish to it.
+    pub(super) far: AtomicU32,
     /// Refuse to be told of other kernels, with this.
     pub(super) deaf: Mutex<Option<DeviceError>>,
     /// What the last kernel was launched with.
     pub(super) mesh: Mutex<Option<MeshSpec>>,
     /// What kernels were told of each other: by whose number, and what.
     pub(super) told: Mutex<Vec<(KernelNumber, Told)>>,
+    /// What kernels were told of who has subscribed: by whose number, which instances, and whether the host has.
+    pub(super) subscribers: Mutex<Vec<(KernelNumber, Vec<(Option<Hop>, u32)>, bool)>>,
     /// Kernels that exist.
     pub(super) kernels: AtomicU32,
 }
@@ -328,8 +332,24 @@ impl Kernel for FakeKernel {
         self.state.knobs.told.lock().unwrap().push((self.state.number, Told::Peer(number, hop)));
         Ok(())
     }
-    fn set_subscribers(&self, _: usize, subscribers: &[Subscriber], _: bool) -> Result<(), DeviceError> {
-        assert!(subscribers.is_empty(), "no test has actors subscribe here");
+    /// It notes them. What handlers publish goes to the host all the same.
+    fn set_subscribers(
+        &self,
+        topic: usize,
+        subscribers: &[Subscriber],
+        host: bool,
+    ) -> Result<(), DeviceError> {
+        self.state.hop(Target::Nobody)?;
+        let far = self.state.knobs.far.load(SeqCst);
+        let hop = |to: &Subscriber| match self.state.hop(Target::Kernel(&to.kernel))?.0 {
+            Some(Hop::Kernel(number)) if far == number.into() => {
+                Err(DeviceError::NotConnected { reason: "far away in a test" })
+            }
+            hop => Ok((hop, to.instance)),
+        };
+        let hops = subscribers.iter().map(hop).collect::<Result<Vec<_>, DeviceError>>()?;
+        assert_eq!(topic, 0, "no test has more topics");
+        self.state.knobs.subscribers.lock().unwrap().push((self.state.number, hops, host));
         Ok(())
     }
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {

@@ -16,6 +16,7 @@ mod replies;
 mod requests;
 mod runtimes;
 mod states;
+mod subscribers;
 mod waiting;
 
 use crate::testing::Account;

@@ -63,11 +63,9 @@ impl Stored {
     /// As a `T`, if it is one.
     pub(super) fn read<T: RingMessage>(&self) -> Option<T> {
         // What comes from a device has whole words; the last may be padding.
-        let bytes = self.bytes.get(..T::SIZE as usize)?;
-        if self.tag == T::TAG && self.bytes.len() <= (T::SIZE as usize).next_multiple_of(4) {
-            T::decode(bytes).ok()
-        } else {
-            None
-        }
+        let (most, count) = ((T::SIZE as usize).div_ceil(4), self.bytes.len().div_ceil(4));
+        let fits = self.tag == T::TAG && (count == most || (T::VARIABLE && count < most));
+        let size = if T::VARIABLE { self.bytes.len() } else { T::SIZE as usize };
+        self.bytes.get(..size).filter(|_| fits).and_then(|bytes| T::decode(bytes).ok())
     }
 }

@@ -7,7 +7,6 @@ use super::inlet::Inlet;
 use super::message::{Delivery, Publisher, Stored};
 use super::subscription::{SubscribeOptions, Subscription};
 use super::topic::{Topic, TopicFilter};
-use crate::encoded::Encoded;
 use crate::hlc::HOST;
 use crate::live::Registry;
 use crate::{ActorRef, Handles, HlcTimestamp, RingKernelError, RingMessage};
@@ -40,7 +39,8 @@ impl Topics {
     /// those it waited for count that they missed it.
     ///
     /// # Errors
-    /// [`Topic`](RingKernelError::Topic) where this is not the name of a topic, [`PubSub`](RingKernelError::PubSub) when the runtime is shut down.
+    /// [`Topic`](RingKernelError::Topic) where this is not the name of a topic, [`PubSub`](RingKernelError::PubSub) when the runtime is shut down,
+    /// [`PayloadTooLarge`](RingKernelError::PayloadTooLarge).
     pub async fn publish<M: RingMessage>(
         &self,
         topic: &str,
@@ -116,7 +116,7 @@ impl Topics {
         message: &M,
     ) -> Result<(Arc<Stored>, Handed), RingKernelError> {
         RingKernelError::check_process()?;
-        let bytes = Encoded::new(message).bytes().into();
+        let bytes = message.with_bytes(|bytes| Box::<[u8]>::from(bytes))?;
         let stored = |topic: Topic| Stored {
             topic,
             tag: M::TAG,

@@ -58,10 +58,13 @@ pub(super) struct Knobs {
     /// What kernels were told of each other: by whose number, and what.
     pub(super) told: Mutex<Vec<(KernelNumber, Told)>>,
     /// What kernels were told of who has subscribed: by whose number, which instances, and whether the host has.
-    pub(super) subscribers: Mutex<Vec<(KernelNumber, Vec<(Option<Hop>, u32)>, bool)>>,
+    pub(super) subscribers: Mutex<Vec<Subscribed>>,
     /// Kernels that exist.
     pub(super) kernels: AtomicU32,
 }
+
+/// By whose number, which instances of which kernels, and whether the host.
+pub(super) type Subscribed = (KernelNumber, Vec<(Option<Hop>, u32)>, bool);
 
 /// What a kernel was told of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,7 +345,7 @@ impl Kernel for FakeKernel {
         self.state.hop(Target::Nobody)?;
         let far = self.state.knobs.far.load(SeqCst);
         let hop = |to: &Subscriber| match self.state.hop(Target::Kernel(&to.kernel))?.0 {
-            Some(Hop::Kernel(number)) if far == number.into() => {
+            Some(Hop::Kernel(number)) if far == u32::from(number) => {
                 Err(DeviceError::NotConnected { reason: "far away in a test" })
             }
             hop => Ok((hop, to.instance)),

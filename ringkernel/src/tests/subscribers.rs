@@ -1,13 +1,13 @@
 //! What devices are told of who has subscribed to what their kernels publish.
 
 use super::connections::{bare, clerk};
-use super::fake::{Hop, Knobs, runtime};
+use super::fake::{Hop, Knobs, Subscribed, runtime};
 use super::*;
 use crate::testing::{Announce, Bare};
 use crate::{DeviceError, KernelHandle, RingKernelError};
 
 /// What kernels were told since the last time.
-fn told(knobs: &Knobs) -> Vec<(u16, Vec<(Option<Hop>, u32)>, bool)> {
+fn told(knobs: &Knobs) -> Vec<Subscribed> {
     std::mem::take(&mut *knobs.subscribers.lock().unwrap())
 }
 

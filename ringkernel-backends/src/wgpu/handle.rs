@@ -1,7 +1,7 @@
 //! The handle: what the host can do with a kernel.
 
 use super::kernel::Core;
-use crate::abi::{ControlSnapshot, Header, TelemetrySnapshot};
+use crate::abi::{ControlSnapshot, Correlation, Header, TelemetrySnapshot};
 use crate::kernel::{DeviceError, Kernel, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target};
 use crate::states::States;
@@ -132,6 +132,10 @@ impl Kernel for WgpuKernel {
 
     fn relayed(&self, _shard: usize, receiver: KernelNumber) {
         self.core.relayed(receiver);
+    }
+
+    fn unanswered(&self) -> Vec<Correlation> {
+        self.core.unanswered()
     }
 
     fn mailbox(&self) -> MailboxSnapshot {

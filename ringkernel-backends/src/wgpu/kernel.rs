@@ -4,7 +4,7 @@ use super::batch::{Batch, Moment, Plan, Reply};
 use super::gpu::{Gpu, Watcher};
 use super::program::{CONTROL_WORDS, COUNTER_WORDS, Program};
 use super::submission::{self, Part, Readback, Varying};
-use crate::abi::{Consumer, ControlBlock, TelemetryBuffer, control, telemetry};
+use crate::abi::{Consumer, ControlBlock, Correlation, TelemetryBuffer, control, telemetry};
 use crate::host::lock_by;
 use crate::kernel::{DeviceError, IdlePolicy, KernelDescriptor, Port, Progress};
 use crate::mesh::MeshSpec;
@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub(super) mesh: MeshSpec,
     /// Whether other kernels reach it, or it them. Changed under the mesh's lock and the engine's; whoever has the engine's sees what holds.
     pub(super) is_member: AtomicBool,
+    /// Who waits for answers to what lay in its mailbox when it ended.
+    pub(super) unanswered: Mutex<Vec<Correlation>>,
     pub(super) control: ControlBlock,
     pub(super) telemetry: TelemetryBuffer,
     pub(super) epoch: Instant,

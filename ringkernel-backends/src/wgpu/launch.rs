@@ -96,6 +96,7 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
         plan,
         mesh: spec.mesh,
         is_member: AtomicBool::new(false),
+        unanswered: Mutex::default(),
         control: control_block(&port, active),
         port: [port],
         telemetry: TelemetryBuffer::default(),

@@ -6,33 +6,23 @@ const rk_rt_lanes = 256u;
 // The most messages of a pass.
 const rk_rt_most = 1024u;
 
-// Instance and position, from the head.
+// Instance and position, from the base.
 var<workgroup> rk_rt_keys: array<vec2<u32>, rk_rt_most>;
 var<workgroup> rk_rt_found: atomic<u32>;
 var<workgroup> rk_rt_live: atomic<u32>;
 var<workgroup> rk_rt_first: atomic<u32>;
-// Head, tail, and whether to go on.
+// The first position to look at, the tail, and whether to go on.
 var<workgroup> rk_rt_window: vec3<u32>;
 
-// Whether a message lies at this position. Where the oldest are dropped, two may have written to its slot; and where loops are rationed, the
+// Whether a message is whole. Where the oldest are dropped, two may have written to its slot; and where loops are rationed, the
 // sender may have run out of them.
-fn rk_rt_is_there(slot: u32, size: u32, position: u32, check: bool) -> bool {
-    if (atomicLoad(&rk_rt_exchange[slot + 6u]) != 2u * position + 1u) {
-        return false;
-    }
-    if (!check) {
-        return true;
-    }
+fn rk_rt_is_whole(slot: u32, size: u32) -> bool {
     let words = min(8u + (atomicLoad(&rk_rt_exchange[slot + 3u]) >> 16u), size);
     var sum = 0x9e3779b9u;
     for (var word = 0u; word < words; word = word + 1u) {
         sum = rk_rt_sum(sum, select(atomicLoad(&rk_rt_exchange[slot + word]), 2u, word == 7u));
     }
-    if (atomicLoad(&rk_rt_exchange[slot + 7u]) == (sum | 1u)) {
-        return true;
-    }
-    atomicStore(&rk_rt_exchange[slot + 6u], 0u);
-    return false;
+    return atomicLoad(&rk_rt_exchange[slot + 7u]) == (sum | 1u);
 }
 
 fn rk_rt_later(a: vec2<u32>, b: vec2<u32>) -> bool {
@@ -51,30 +41,44 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         var tail = atomicLoad(&rk_rt_exchange[box]);
         let limit = atomicLoad(&rk_rt_exchange[box + 1u]);
         if (drops) {
-            // What is further back has been replaced.
-            head = select(head, tail - room, tail - head > room);
+            // What is further back has been replaced, if nobody waits for an answer.
+            head = tail - room;
         } else if (i32(tail - limit) > 0) {
             tail = limit;
         }
         rk_rt_window = vec3<u32>(head, tail, 0u);
         atomicStore(&rk_rt_found, 0u);
         atomicStore(&rk_rt_live, 0u);
-        atomicStore(&rk_rt_first, tail - head);
     }
     let window = workgroupUniformLoad(&rk_rt_window);
     let head = window.x;
-    let count = window.y - head;
+    let tail = window.y;
+    let count = tail - head;
+    // A slot has 31 bits of its position.
+    let base = select(head, tail - 0x20000000u, drops);
+    if (lane == 0u) {
+        atomicStore(&rk_rt_first, tail - base);
+    }
+    workgroupBarrier();
     var seen = 0u;
     while (seen < count) {
-        let offset = seen + lane;
-        if (offset < count) {
-            let slot = shape.w + ((head + offset) & shape.z) * shape.y;
-            if (rk_rt_is_there(slot, shape.y, head + offset, check)) {
-                atomicMin(&rk_rt_first, offset);
-                atomicAdd(&rk_rt_live, 1u);
-                if (!rk_rt_is_kept(atomicLoad(&rk_rt_exchange[slot]))) {
-                    let index = atomicAdd(&rk_rt_found, 1u);
-                    rk_rt_keys[index] = vec2<u32>(atomicLoad(&rk_rt_exchange[slot + 1u]), offset);
+        let place = seen + lane;
+        if (place < count) {
+            let slot = shape.w + ((head + place) & shape.z) * shape.y;
+            let state = atomicLoad(&rk_rt_exchange[slot + 6u]);
+            if ((state & 1u) != 0u && (drops || state == 2u * (head + place) + 1u)) {
+                if (check && !rk_rt_is_whole(slot, shape.y)) {
+                    atomicStore(&rk_rt_exchange[slot + 6u], 0u);
+                } else {
+                    let offset = ((state >> 1u) - base) & 0x7fffffffu;
+                    atomicMin(&rk_rt_first, offset);
+                    atomicAdd(&rk_rt_live, 1u);
+                    // Only what a kernel sent is kept.
+                    let kernel = ((atomicLoad(&rk_rt_exchange[slot + 3u]) >> 14u) & 3u) == 1u;
+                    if (!kernel || !rk_rt_is_kept(atomicLoad(&rk_rt_exchange[slot]))) {
+                        let index = atomicAdd(&rk_rt_found, 1u);
+                        rk_rt_keys[index] = vec2<u32>(atomicLoad(&rk_rt_exchange[slot + 1u]), offset);
+                    }
                 }
             }
         }
@@ -121,16 +125,14 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
     for (var index = lane; index < found; index = index + rk_rt_lanes) {
         let key = rk_rt_keys[index];
         atomicStore(&rk_rt_exchange[order + 2u * index], key.x);
-        atomicStore(&rk_rt_exchange[order + 2u * index + 1u], head + key.y);
+        atomicStore(&rk_rt_exchange[order + 2u * index + 1u], base + key.y);
     }
     if (lane == 0u) {
-        // Behind the last that was looked at lies what has not been.
-        let first = min(atomicLoad(&rk_rt_first), min(seen, count));
-        let tail = window.y;
-        atomicStore(&rk_rt_exchange[box], tail);
+        let first = base + atomicLoad(&rk_rt_first);
         let closed = atomicLoad(&rk_rt_exchange[box + 8u]) != 0u;
-        atomicStore(&rk_rt_exchange[box + 1u], select(head + first + room, tail, closed));
-        atomicStore(&rk_rt_exchange[box + 2u], head + first);
+        atomicStore(&rk_rt_exchange[box], tail);
+        atomicStore(&rk_rt_exchange[box + 1u], select(first + room, tail, closed));
+        atomicStore(&rk_rt_exchange[box + 2u], first);
         atomicStore(&rk_rt_exchange[box + 3u], found);
         atomicStore(&rk_rt_exchange[box + 4u], tail);
         if (drops && seen >= count) {

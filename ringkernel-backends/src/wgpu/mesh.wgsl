@@ -134,10 +134,17 @@ fn rk_rt_post(place: u32, instance: u32, tag: u32, words: u32, origin: vec2<u32>
                 continue;
             }
             let there = atomicLoad(&rk_rt_exchange[slot + 6u]);
-            if (there != 0u && i32(2u * position + 1u - there) < 0) {
-                // This one is the older.
-                atomicStore(&rk_rt_exchange[slot + 7u], sum);
-                return 0u;
+            if (there != 0u) {
+                let older = i32(2u * position + 1u - there) < 0;
+                // What somebody waits for the answer to is not dropped.
+                let asked = ((atomicLoad(&rk_rt_exchange[slot + 3u]) >> 14u) & 3u) == 2u;
+                if (older || asked) {
+                    atomicStore(&rk_rt_exchange[slot + 7u], sum);
+                    if (older && (origin.y >> 14u) != 2u) {
+                        return 0u;
+                    }
+                    break;
+                }
             }
         }
         rk_rt_head[0] = tag;
@@ -211,6 +218,10 @@ fn rk_send_reply(tag: u32, words: u32) -> u32 {
 
 fn rk_forward(route: u32, instance: u32, tag: u32, words: u32) -> u32 {
     var origin = rk_rt_origin;
+    if (rk_rt_handed_on && rk_rt_is_asked()) {
+        // The answer is one, so only one may give it.
+        return 4u;
+    }
     if ((origin.y >> 14u) == 0u && origin.x != 0xffffffffu) {
         origin.y = rk_rt_me.x | 0x8000u;
     }
@@ -255,7 +266,10 @@ fn rk_receive(route: u32, tag: u32, words: u32) -> u32 {
     let who = (from_whom >> 8u) | 0x4000u | (words << 16u);
     let shape = rk_rt_table[2];
     let end = atomicLoad(&rk_rt_exchange[box + 4u]);
-    for (var position = atomicLoad(&rk_rt_exchange[box + 2u]); position != end; position = position + 1u) {
+    let head = atomicLoad(&rk_rt_exchange[box + 2u]);
+    let room = shape.z + 1u;
+    // Further back there are at most messages that are to be answered.
+    for (var position = select(head, end - room, end - head > room); position != end; position = position + 1u) {
         let slot = shape.w + (position & shape.z) * shape.y;
         if (atomicLoad(&rk_rt_exchange[slot + 6u]) == 2u * position + 1u
             && atomicLoad(&rk_rt_exchange[slot]) == tag

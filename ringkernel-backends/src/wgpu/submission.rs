@@ -26,8 +26,10 @@ pub(super) struct Part<'a> {
     pub(super) requests: bool,
 }
 
-/// Words of the exchange that are to come back.
+/// Words of the exchange that are to come back, and what is to be done before.
 pub(super) struct Look<'a> {
+    /// Mailboxes of kernels without a part that are to be looked at: passes and what they work on.
+    pub(super) prepare: Vec<(&'a wgpu::ComputePipeline, &'a wgpu::BindGroup)>,
     pub(super) exchange: &'a wgpu::Buffer,
     pub(super) words: Vec<Range<u32>>,
 }
@@ -37,12 +39,12 @@ pub(super) struct Look<'a> {
 pub(super) struct Readback {
     buffer: Option<wgpu::Buffer>,
     /// What came back, in words.
-    words: Vec<u32>,
+    pub(super) words: Vec<u32>,
 }
 
 impl Readback {
     /// Copies these ranges of buffers (in bytes) behind the other commands, submits all, and waits for them.
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         gpu: &Gpu,
         mut encoder: wgpu::CommandEncoder,
@@ -97,7 +99,7 @@ pub(super) fn run<'r>(
         encoder.clear_buffer(&engine.outbox, 4 * CLOCK as u64, Some(8));
         encoder.clear_buffer(&engine.exchange, 4 * engine.host_box as u64, Some(4));
     }
-    record(gpu, &mut encoder, parts, rounds)?;
+    record(gpu, &mut encoder, parts, rounds, look.map_or(&[], |look| &look.prepare))?;
 
     let mut copies = Vec::new();
     let counters = 4 * COUNTER_WORDS as u64;
@@ -129,6 +131,7 @@ fn record(
     encoder: &mut wgpu::CommandEncoder,
     parts: &[Part<'_>],
     rounds: usize,
+    others: &[(&wgpu::ComputePipeline, &wgpu::BindGroup)],
 ) -> Result<(), DeviceError> {
     let prepare: Result<Vec<_>, _> = parts
         .iter()
@@ -165,6 +168,11 @@ fn record(
                 pass.dispatch_workgroups(most.div_ceil(WORKGROUP), 1, 1);
             }
         }
+    }
+    for (prepare, bindings) in others {
+        pass.set_pipeline(prepare);
+        pass.set_bind_group(0, *bindings, &[0]);
+        pass.dispatch_workgroups(1, 1, 1);
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use super::super::handle::WgpuKernel;
 use super::super::kernel::Core;
 use super::Mesh;
-use crate::abi::Header;
+use crate::abi::{Correlation, Header};
 use crate::kernel::{DeviceError, Kernel};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target, as_kernel};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 impl Core {
@@ -131,17 +131,27 @@ impl Core {
         }
     }
 
-    /// Nobody reaches this kernel from here on, nor it others; whether that could be had in time.
+    /// Nobody reaches this kernel from here on, nor it others; whether that could be had in time. Who waits for an answer from it is remembered.
     pub(in crate::wgpu) fn leave_mesh(&self, patience: Duration) -> bool {
         // Relaxed: it became a member on behalf of whoever has its handle.
         if !self.is_member.load(Ordering::Relaxed) {
             return true;
         }
         let Some(mut mesh) = self.gpu.mesh.lock_by(Instant::now() + patience) else { return false };
-        if let Some(me) = mesh.index(self) {
-            mesh.remove(me);
+        let Some(me) = mesh.index(self) else { return true };
+        let Mesh { exchange, members, .. } = &mut *mesh;
+        if let (Some(exchange), Some(mailbox)) = (exchange, &mut members[me].mailbox)
+            && let Ok(unanswered) = mailbox.unanswered(&self.gpu, exchange.buffer())
+        {
+            self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).extend(unanswered);
         }
+        mesh.remove(me);
         true
+    }
+
+    /// See [`Kernel::unanswered`].
+    pub(in crate::wgpu) fn unanswered(&self) -> Vec<Correlation> {
+        std::mem::take(&mut *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn check_alive(&self) -> Result<(), DeviceError> {

@@ -3,9 +3,9 @@
 use super::super::batch::{LOCKED, sum};
 use super::super::gpu::Gpu;
 use super::super::kernel::Core;
-use super::super::submission::MAILBOX_PASS;
+use super::super::submission::{MAILBOX_PASS, Readback};
 use super::place::{DROP, Receiver, SPILL};
-use crate::abi::Header;
+use crate::abi::{Correlation, Header};
 use crate::kernel::DeviceError;
 use crate::mesh::{MailboxSnapshot, Overflow};
 use std::collections::VecDeque;
@@ -24,11 +24,17 @@ const DROPPED: usize = 7;
 const OUTSIDE: usize = 8;
 /// Words of a slot in front of its payload.
 const SLOT_HEADER: u32 = 8;
+/// Slots that a pass looks at in one go.
+const LANES: u32 = 256;
+/// How much of it is read at a time when it is given up.
+const LOOK_WORDS: usize = 1 << 18;
 /// At least so many messages may wait outside.
 const LEAST_OUTSIDE: usize = 64;
 
 /// A kernel's mailbox.
 pub(super) struct Mailbox {
+    /// The pass that puts it in order.
+    pub(super) prepare: wgpu::ComputePipeline,
     /// Its words in the exchange.
     pub(super) words: Range<u32>,
     /// As senders know it.
@@ -48,7 +54,12 @@ impl Mailbox {
     }
 
     /// An empty one at these words of the exchange, which are cleared.
-    pub(super) fn new(core: &Core, exchange: &wgpu::Buffer, words: Range<u32>) -> Result<Self, DeviceError> {
+    pub(super) fn new(
+        core: &Core,
+        prepare: wgpu::ComputePipeline,
+        exchange: &wgpu::Buffer,
+        words: Range<u32>,
+    ) -> Result<Self, DeviceError> {
         let order = 2 * core.mesh.mailbox.min(MAILBOX_PASS);
         let receiver = Receiver {
             policy: match core.mesh.overflow {
@@ -66,7 +77,7 @@ impl Mailbox {
         let mut header = [0; HEADER];
         header[LIMIT] = core.mesh.mailbox;
         let (figures, outside) = Default::default();
-        let this = Self { words, receiver, header, figures, outside };
+        let this = Self { prepare, words, receiver, header, figures, outside };
         let gpu = &core.gpu;
         gpu.guarded(|| {
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
@@ -125,11 +136,6 @@ impl Mailbox {
         window.end.wrapping_sub(window.start)
     }
 
-    /// Whether anything lies in it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.occupied() == 0
-    }
-
     /// Whether a message waits outside that could come in.
     pub(super) fn can_let_in(&self) -> bool {
         !self.outside.is_empty() && self.occupied() < self.room()
@@ -180,9 +186,37 @@ impl Mailbox {
         count
     }
 
+    /// Who waits for the answers to what lies in it and outside.
+    pub(super) fn unanswered(
+        &mut self,
+        gpu: &Gpu,
+        exchange: &wgpu::Buffer,
+    ) -> Result<Vec<Correlation>, DeviceError> {
+        let outside = self.outside.drain(..).map(|(header, _)| header.correlation);
+        let mut found: Vec<_> = outside.filter(|correlation| correlation.is_some()).collect();
+        let size = self.receiver.slot as usize;
+        let mut readback = Readback::default();
+        let slots = self.receiver.slots..self.words.end;
+        for first in slots.clone().step_by((LOOK_WORDS / size).max(1) * size) {
+            let some = first..slots.end.min(first + ((LOOK_WORDS / size).max(1) * size) as u32);
+            let bytes = 4 * some.start as u64..4 * some.end as u64;
+            gpu.guarded(|| {
+                let encoder = gpu.device.create_command_encoder(&Default::default());
+                readback.submit(gpu, encoder, &[(exchange, bytes)])
+            })?;
+            let there = readback.words.chunks_exact(size).filter(|slot| slot[6] & 1 != 0);
+            let correlations = there.map(|slot| Correlation { index: slot[2], generation: slot[3] as u16 });
+            found.extend(correlations.filter(|correlation| correlation.is_some()));
+        }
+        Ok(found)
+    }
+
     /// Its figures.
     pub(super) fn snapshot(&self) -> MailboxSnapshot {
-        MailboxSnapshot { waiting: self.ready() as u64 + self.outside.len() as u64, ..self.figures }
+        let ready = self.ready();
+        // Beyond that, the pass has not looked on.
+        let inside = if ready > MAILBOX_PASS - LANES { ready.max(self.occupied()) } else { ready };
+        MailboxSnapshot { waiting: inside as u64 + self.outside.len() as u64, ..self.figures }
     }
 }
 

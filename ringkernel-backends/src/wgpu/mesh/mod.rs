@@ -88,13 +88,15 @@ struct Member {
     core: Weak<Core>,
     place: Place,
     mailbox: Option<Mailbox>,
+    /// What its passes work on.
+    bindings: Option<wgpu::BindGroup>,
     /// Where in the exchange it puts what is for the host.
     host: Range<u32>,
     /// Its counters in the exchange.
     desk: Range<u32>,
     /// Whether its table is not what its place says.
     is_stale: bool,
-    /// Whether its mailbox may hold something to do.
+    /// Whether its mailbox holds something to do.
     is_pending: bool,
 }
 
@@ -213,6 +215,7 @@ impl Mesh {
             core: Arc::downgrade(core),
             place: Place::new(core.descriptor, core.mesh.number),
             mailbox: None,
+            bindings: None,
             host,
             desk: 0..0,
             is_stale: false,
@@ -225,7 +228,7 @@ impl Mesh {
     }
 
     /// Binds the exchange, and the table, to a kernel's passes. From then on it works under the mesh's lock.
-    fn bind(&self, core: &Core) -> Result<(), DeviceError> {
+    fn bind(&mut self, core: &Core) -> Result<(), DeviceError> {
         let (Some(exchange), Some(index)) = (&self.exchange, self.index(core)) else { return Ok(()) };
         let engine = &mut *core.quiet(core.gpu.patience() * 2)?;
         engine.exchange = exchange.buffer().clone();
@@ -236,6 +239,7 @@ impl Mesh {
         })?;
         let buffers = [&engine.state, &engine.inbox, &engine.outbox, &engine.exchange, &engine.table];
         engine.bindings = bind(&core.gpu, buffers, &core.plan)?;
+        self.members[index].bindings = Some(engine.bindings.clone());
         // Relaxed: whoever must know has the engine's lock.
         core.is_member.store(true, Ordering::Relaxed);
         Ok(())
@@ -248,10 +252,9 @@ impl Mesh {
             return Ok(words);
         }
         exchange.grow(gpu, words)?;
-        for member in &self.members {
-            if let Some(core) = member.core.upgrade() {
-                self.bind(&core)?;
-            }
+        let cores: Vec<_> = self.members.iter().filter_map(|member| member.core.upgrade()).collect();
+        for core in cores {
+            self.bind(&core)?;
         }
         let found = self.exchange.as_mut().and_then(|exchange| exchange.allocate(words));
         found.ok_or(DeviceError::OutOfMemory { bytes: 4 * words as u64, what: "mailboxes".to_owned() })
@@ -270,14 +273,14 @@ impl Mesh {
             return Ok(mailbox.receiver);
         }
         let gpu = &core.gpu;
-        gpu.program(core.descriptor)?.prepare(gpu)?;
+        let prepare = gpu.program(core.descriptor)?.prepare(gpu)?.clone();
         let needed = Mailbox::words_for(core).ok_or_else(|| DeviceError::OutOfMemory {
             bytes: u32::MAX as u64 * 4,
             what: format!("the mailbox of `{}`", core.descriptor.id),
         })?;
         let words = self.allocate(gpu, needed)?;
         let exchange = exchange(&mut self.exchange, gpu)?;
-        let mailbox = Mailbox::new(core, exchange.buffer(), words)?;
+        let mailbox = Mailbox::new(core, prepare, exchange.buffer(), words)?;
         let receiver = mailbox.receiver;
         self.members[index].mailbox = Some(mailbox);
         self.refresh(index)?;

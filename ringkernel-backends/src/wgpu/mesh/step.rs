@@ -52,8 +52,7 @@ impl Core {
         let mut is_pending = false;
         for (index, member) in mesh.members.iter_mut().enumerate() {
             let Some(mailbox) = &member.mailbox else { continue };
-            // Of who did not take part it is not known what of the rest it can handle.
-            member.is_pending = if taken(index) { mailbox.ready() > 0 } else { !mailbox.is_empty() };
+            member.is_pending = mailbox.ready() > 0;
             is_pending |= member.is_pending && taken(index);
             if index != me
                 && member.waits()
@@ -127,7 +126,14 @@ impl Mesh {
             refresh(&mut members[*index], core, engine);
         }
         let words = members.iter().flat_map(|member| member.look()).collect();
-        let look = Look { exchange, words };
+        let has_part = |index| index == me || others.iter().any(|(other, ..)| *other == index);
+        let prepare = members
+            .iter()
+            .enumerate()
+            .filter(|&(index, _)| !has_part(index))
+            .filter_map(|(_, member)| Some((&member.mailbox.as_ref()?.prepare, member.bindings.as_ref()?)))
+            .collect();
+        let look = Look { prepare, exchange, words };
         let mut parts = Vec::with_capacity(1 + others.len());
         let mailbox = members[me].mailbox.is_some();
         parts.push(Part { core, engine, mailbox, requests: true });

@@ -227,6 +227,34 @@ fn a_request_that_is_handed_on_is_answered_by_who_got_it() {
 }
 
 #[test]
+fn who_waits_for_an_answer_is_neither_dropped_nor_forgotten() {
+    let Some(device) = device("who_waits_for_an_answer_is_neither_dropped_nor_forgotten") else { return };
+    let mut a = node(&device, 5, 2, 64, Overflow::Reject);
+    let mut b = node(&device, 6, 4, 4, Overflow::DropOldest);
+    connect(&a, &b);
+    b.kernel.set_active(false).unwrap();
+    a.ask(0, HAND_ON, &[20, 3], 77);
+    a.ask(0, HAND_ON, &[30, 2], 78);
+    assert_eq!(flood(&mut a, 9, 1, NOTE), [5, 4, 0, 0, 0]);
+    assert_eq!(b.kernel.mailbox(), MailboxSnapshot { waiting: 4, received: 0, full: 4, dropped: 3 });
+    b.kernel.set_active(true).unwrap();
+    let mut answers = [b.next_reply(), b.next_reply()].map(|reply| (reply.correlation.index, reply.words));
+    answers.sort();
+    assert_eq!(answers, [(77, vec![42]), (78, vec![62])]);
+    wait_until("the notes are handled", || b.kernel.mailbox().waiting == 0);
+    assert_eq!(b.kernel.mailbox(), MailboxSnapshot { waiting: 0, received: 4, full: 4, dropped: 3 });
+    b.kernel.set_active(false).unwrap();
+    a.ask(0, HAND_ON, &[20, 3], 79);
+    assert_eq!(flood(&mut a, 1, 1, NOTE), [1, 0, 0, 0, 0]);
+    b.terminate();
+    let unanswered = b.kernel.unanswered();
+    assert_eq!(
+        unanswered.iter().map(|who| who.origin()).collect::<Vec<_>>(),
+        [Origin::Forwarded { kernel: 5, index: 79 }]
+    );
+}
+
+#[test]
 fn what_is_published_reaches_subscribers_and_the_host_and_what_was_missed_is_counted() {
     let test = "what_is_published_reaches_subscribers_and_the_host_and_what_was_missed_is_counted";
     let Some(device) = device(test) else { return };

@@ -295,15 +295,12 @@ pub(super) fn exports(
 
 /// Whether a slot has its mark, and the sum over it.
 fn is_whole(slot: &[u32], mark: u32) -> bool {
-    let words = slot.iter().enumerate().map(|(index, &word)| if index == 7 { LOCKED } else { word });
-    slot[6] == mark && slot[7] == sum(words)
+    slot[6] == mark && slot[7] == sum(slot)
 }
 
-/// What stands in place of a slot's sum while it is made.
-pub(super) const LOCKED: u32 = 2;
-
-/// The sum over the words of a slot, as the device makes it.
-pub(super) fn sum(words: impl Iterator<Item = u32>) -> u32 {
+/// The sum over a slot, as the device makes it: its own word counts as 2, and so does the one before, which changes.
+pub(super) fn sum(slot: &[u32]) -> u32 {
+    let words = slot.iter().enumerate().map(|(index, &word)| if matches!(index, 6 | 7) { 2 } else { word });
     words.fold(0x9e37_79b9u32, |sum, word| (sum.rotate_left(5) ^ word).wrapping_mul(0x0100_0193)) | 1
 }
 

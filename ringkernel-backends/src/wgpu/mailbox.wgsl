@@ -11,6 +11,7 @@ var<workgroup> rk_rt_keys: array<vec2<u32>, rk_rt_most>;
 var<workgroup> rk_rt_found: atomic<u32>;
 var<workgroup> rk_rt_live: atomic<u32>;
 var<workgroup> rk_rt_first: atomic<u32>;
+var<workgroup> rk_rt_bits: array<atomic<u32>, 8>;
 // The first position to look at, the tail, and whether to go on.
 var<workgroup> rk_rt_window: vec3<u32>;
 
@@ -20,9 +21,60 @@ fn rk_rt_is_whole(slot: u32, size: u32) -> bool {
     let words = min(8u + (atomicLoad(&rk_rt_exchange[slot + 3u]) >> 16u), size);
     var sum = 0x9e3779b9u;
     for (var word = 0u; word < words; word = word + 1u) {
-        sum = rk_rt_sum(sum, select(atomicLoad(&rk_rt_exchange[slot + word]), 2u, word == 7u));
+        sum = rk_rt_sum(sum, word, atomicLoad(&rk_rt_exchange[slot + word]));
     }
     return atomicLoad(&rk_rt_exchange[slot + 7u]) == (sum | 1u);
+}
+
+// Moves what lies in the last `span` places up to the tail, in order. A chunk of places at a time, from the tail on, and of each
+// slot a word at a time: all of them are read before the first is written.
+fn rk_rt_close_ranks(lane: u32, shape: vec4<u32>, tail: u32, span: u32) {
+    var kept = 0u;
+    for (var done = 0u; done < span; done = done + rk_rt_lanes) {
+        if (lane < 8u) {
+            atomicStore(&rk_rt_bits[lane], 0u);
+        }
+        workgroupBarrier();
+        let place = tail - 1u - done - lane;
+        let slot = shape.w + (place & shape.z) * shape.y;
+        let live = done + lane < span && atomicLoad(&rk_rt_exchange[slot + 6u]) == 2u * place + 1u;
+        if (live) {
+            atomicOr(&rk_rt_bits[lane / 32u], 1u << (lane % 32u));
+        }
+        workgroupBarrier();
+        var before = 0u;
+        var all = 0u;
+        for (var word = 0u; word < 8u; word = word + 1u) {
+            let bits = atomicLoad(&rk_rt_bits[word]);
+            all = all + countOneBits(bits);
+            if (word < lane / 32u) {
+                before = before + countOneBits(bits);
+            } else if (word == lane / 32u) {
+                before = before + countOneBits(bits & ((1u << (lane % 32u)) - 1u));
+            }
+        }
+        let to = tail - 1u - kept - before;
+        let there = shape.w + (to & shape.z) * shape.y;
+        let moves = live && to != place;
+        for (var word = 0u; word < shape.y; word = word + 1u) {
+            var value = 0u;
+            if (moves) {
+                value = atomicLoad(&rk_rt_exchange[slot + word]);
+            }
+            storageBarrier();
+            if (moves && word == 6u) {
+                atomicStore(&rk_rt_exchange[slot + 6u], 0u);
+                value = 2u * to + 1u;
+            }
+            storageBarrier();
+            if (moves) {
+                atomicStore(&rk_rt_exchange[there + word], value);
+            }
+            storageBarrier();
+        }
+        kept = kept + all;
+        workgroupBarrier();
+    }
 }
 
 fn rk_rt_later(a: vec2<u32>, b: vec2<u32>) -> bool {
@@ -60,6 +112,31 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         atomicStore(&rk_rt_first, tail - base);
     }
     workgroupBarrier();
+    // What is handled later than others that came after it keeps the places behind it from being used again.
+    if (!drops && count > select(room / 2u, 0u, room <= rk_rt_lanes)) {
+        for (var chunk = 0u; chunk < count; chunk = chunk + rk_rt_lanes) {
+            let place = head + chunk + lane;
+            let slot = shape.w + (place & shape.z) * shape.y;
+            if (chunk + lane < count && atomicLoad(&rk_rt_exchange[slot + 6u]) == 2u * place + 1u) {
+                atomicMin(&rk_rt_first, chunk + lane);
+                atomicAdd(&rk_rt_live, 1u);
+            }
+        }
+        workgroupBarrier();
+        if (lane == 0u) {
+            rk_rt_window.x = atomicLoad(&rk_rt_first);
+            rk_rt_window.z = atomicLoad(&rk_rt_live);
+        }
+        let found = workgroupUniformLoad(&rk_rt_window);
+        if (count - found.x > found.z) {
+            rk_rt_close_ranks(lane, shape, tail, count - found.x);
+        }
+        if (lane == 0u) {
+            atomicStore(&rk_rt_first, tail - base);
+            atomicStore(&rk_rt_live, 0u);
+        }
+        workgroupBarrier();
+    }
     var seen = 0u;
     while (seen < count) {
         let place = seen + lane;

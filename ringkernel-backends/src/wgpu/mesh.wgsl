@@ -170,7 +170,7 @@ fn rk_rt_post(place: u32, instance: u32, tag: u32, words: u32, origin: vec2<u32>
             } else {
                 value = rk_out[word - gap];
             }
-            sum = rk_rt_sum(sum, value);
+            sum = rk_rt_sum(sum, word, value);
             atomicStore(&rk_rt_exchange[slot + word], value);
         }
         atomicStore(&rk_rt_exchange[slot + 7u], sum | 1u);
@@ -183,9 +183,9 @@ fn rk_rt_post(place: u32, instance: u32, tag: u32, words: u32, origin: vec2<u32>
     return 1u;
 }
 
-// A sum tells whether two writers met in a slot; for it, the seventh word counts as 2.
-fn rk_rt_sum(sum: u32, value: u32) -> u32 {
-    return (((sum << 5u) | (sum >> 27u)) ^ value) * 0x01000193u;
+// A sum tells whether two writers met in a slot. Its own word counts as 2, and the one before, which changes with the slot's place, too.
+fn rk_rt_sum(sum: u32, word: u32, value: u32) -> u32 {
+    return (((sum << 5u) | (sum >> 27u)) ^ select(value, 2u, word == 6u || word == 7u)) * 0x01000193u;
 }
 
 fn rk_send(route: u32, instance: u32, tag: u32, words: u32) -> u32 {

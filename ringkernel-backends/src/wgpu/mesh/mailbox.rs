@@ -1,6 +1,6 @@
 //! A mailbox as the host sees it. `mesh.wgsl` has its layout.
 
-use super::super::batch::{LOCKED, sum};
+use super::super::batch::sum;
 use super::super::gpu::Gpu;
 use super::super::kernel::Core;
 use super::super::submission::{MAILBOX_PASS, Readback};
@@ -167,9 +167,9 @@ impl Mailbox {
         {
             let position = window.end;
             let mut slot = header.to_words().to_vec();
-            slot.extend([position.wrapping_mul(2).wrapping_add(1), LOCKED]);
+            slot.extend([position.wrapping_mul(2).wrapping_add(1), 0]);
             slot.extend(payload);
-            slot[7] = sum(slot.iter().copied());
+            slot[7] = sum(&slot);
             let place = slots - self.words.start + (position & mask) * size;
             self.write(gpu, exchange, place, &slot);
             window.end = window.end.wrapping_add(1);

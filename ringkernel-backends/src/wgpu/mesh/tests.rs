@@ -306,6 +306,18 @@ fn a_letter_waits_in_the_mailbox_until_it_is_taken() {
     assert_eq!(b.round_trip(1, TAKE, &[]).words[0], 0);
     // There is room for eight again.
     assert_eq!(flood(&mut a, 9, 1, LETTER), [8, 1, 0, 0, 0]);
+    for _ in 0..3 {
+        b.round_trip(1, TAKE, &[]);
+    }
+    // What stays does not keep others from passing by.
+    for round in 1..30 {
+        assert_eq!(flood(&mut a, 4, 0, NOTE), [3, 1, 0, 0, 0], "{round}");
+        wait_until("the notes are handled", || b.kernel.mailbox().received == 8 + 3 * round);
+    }
+    for number in 0..5 {
+        assert_eq!(b.round_trip(1, TAKE, &[]).words, [1, 8 + number]);
+    }
+    assert_eq!(b.round_trip(1, TAKE, &[]).words[0], 0);
 }
 
 #[test]

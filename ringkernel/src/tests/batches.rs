@@ -73,7 +73,7 @@ fn a_kernel_that_ends_meanwhile_ends_tell_many_which_says_how_far_it_came() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let bare = bare(&runtime, options(1, 64)).await;
             let mut tell = pin!(bare.tell_many(0..));
             assert!(poll!(&mut tell).is_pending());

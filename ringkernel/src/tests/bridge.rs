@@ -40,7 +40,7 @@ fn an_idle_runtime_uses_next_to_nothing_under_every_policy_and_a_slow_handler_li
             let idle = share(&account).unwrap();
             assert!(idle < 0.005, "{bridge:?} idle: {:.2} % of a core", idle * 100.0);
 
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let mut ask = pin!(account.ask(Deposit { cents: 1 }));
             assert!(poll!(&mut ask).is_pending());
             let mut tell = pin!(account.send(()));
@@ -71,7 +71,7 @@ fn a_kernel_that_ended_while_requests_waited_leaves_the_thread_asleep() {
         smol::block_on(async {
             let after = if hung { Duration::from_millis(150) } else { Duration::MAX };
             let account = account(&runtime, LaunchOptions::default().hung_after(after)).await;
-            (if hung { &knobs.hang } else { &knobs.hold }).store(true, SeqCst);
+            knobs.turn(if hung { &knobs.hang } else { &knobs.hold });
             let mut asks: Vec<_> = (0..3).map(|_| Box::pin(account.ask(()))).collect();
             for ask in &mut asks {
                 assert!(poll!(ask).is_pending());
@@ -129,7 +129,7 @@ fn new_work_ends_the_pause_that_a_slow_request_brought_about() {
     let (runtime, knobs) = polled();
     smol::block_on(async {
         let slow = account(&runtime, LaunchOptions::default()).await;
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         let mut ask = pin!(slow.ask(()));
         assert!(poll!(&mut ask).is_pending());
         // Long enough for the longest pause.
@@ -149,7 +149,7 @@ fn the_doorbell_is_rung_after_every_push_and_after_every_batch() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let mode = Mode::EventDriven { idle_after: Duration::from_millis(1) };
             let options = LaunchOptions::default().instances(2).shards(2).mode(mode);
             let account = account(&runtime, options).await;

@@ -144,7 +144,7 @@ fn a_kernel_that_hangs_is_gone_to_others_and_is_not_asked_to_forget_them() {
         let hangs: ActorRef<Bare> =
             crate::runtime::launch(&runtime, options.hung_after(Duration::from_millis(60))).await.unwrap();
         assert!(leads_to(&clerk).is_some());
-        knobs.hang.store(true, SeqCst);
+        knobs.turn(&knobs.hang);
         assert!(matches!(hangs.ask(1u32).await, Err(RingKernelError::KernelHung { .. })));
         eventually("others are told", || leads_to(&clerk).is_none());
         knobs.hang.store(false, SeqCst);

@@ -19,7 +19,7 @@ fn draining_answers_what_waits_refuses_what_comes_and_tells_blocked_senders_at_o
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let options = LaunchOptions::default().queue_capacity(4).shards(1);
             let account = account(&runtime, options).await;
             account.tell(Deposit { cents: 1 }).await.unwrap();
@@ -100,7 +100,7 @@ fn a_drain_that_takes_too_long_ends_all_the_same_and_says_how_much_was_left() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let account = account(&runtime, LaunchOptions::default()).await;
             for _ in 0..5 {
                 account.tell(Deposit { cents: 1 }).await.unwrap();
@@ -139,7 +139,7 @@ fn somebody_in_a_hurry_cuts_draining_short() {
     for shut_down in [false, true] {
         let (runtime, knobs) = polled();
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let account = account(&runtime, LaunchOptions::default()).await;
             account.tell(()).await.unwrap();
             let ending = smol::spawn({

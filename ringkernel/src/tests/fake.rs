@@ -61,6 +61,18 @@ pub(super) struct Knobs {
     pub(super) subscribers: Mutex<Vec<Subscribed>>,
     /// Kernels that exist.
     pub(super) kernels: AtomicU32,
+    /// Looks at the rings that have ended.
+    pub(super) rounds: AtomicU64,
+}
+
+impl Knobs {
+    /// Turns `hold` or `hang`, and waits until a look that began before has ended: it may still take something. For one kernel, or none yet.
+    pub(super) fn turn(&self, knob: &AtomicBool) {
+        knob.store(true, SeqCst);
+        let before = self.rounds.load(SeqCst);
+        let none = || self.kernels.load(SeqCst) == 0;
+        super::eventually("the device took note", || none() || self.rounds.load(SeqCst) >= before + 2);
+    }
 }
 
 /// By whose number, which instances of which kernels, and whether the host.
@@ -168,7 +180,9 @@ impl Device for FakeDevice {
         let (run, progress, polled) = (state.clone(), spec.progress, self.0.polled);
         let thread = thread::spawn(move || {
             while !run.stop.load(SeqCst) {
-                if run.round() {
+                let moved = run.round();
+                run.knobs.rounds.fetch_add(1, SeqCst);
+                if moved {
                     if !polled {
                         progress.progress();
                     }

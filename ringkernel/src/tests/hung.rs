@@ -23,7 +23,7 @@ fn an_asker_with_a_deadline_is_told_by_it_that_nothing_moved_and_the_kernel_goes
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
             let account = account(&runtime, LaunchOptions::default().instances(4)).await;
-            knobs.hang.store(true, SeqCst);
+            knobs.turn(&knobs.hang);
             let third = account.at(3).unwrap();
             assert_eq!(third.ask_timeout(Deposit { cents: 1 }, AFTER).await, Err(hung(3, AFTER)));
             account.send_to(3, Deposit { cents: 1 }).await.unwrap();
@@ -43,10 +43,10 @@ fn what_can_be_explained_otherwise_is_a_timeout() {
     smol::block_on(async {
         // A kernel that polls and takes nothing is alive.
         let account = account(&runtime, LaunchOptions::default().queue_capacity(1)).await;
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         assert_eq!(account.ask_timeout((), AFTER).await, Err(timeout(true)));
         // The next does not even get into the queue.
-        knobs.hang.store(true, SeqCst);
+        knobs.turn(&knobs.hang);
         assert_eq!(account.ask_timeout((), AFTER).await, Err(timeout(false)));
     });
     for polled in [false, true] {
@@ -54,7 +54,7 @@ fn what_can_be_explained_otherwise_is_a_timeout() {
         smol::block_on(async {
             let account = account(&runtime, LaunchOptions::default()).await;
             // Nothing waits.
-            knobs.hang.store(true, SeqCst);
+            knobs.turn(&knobs.hang);
             assert_eq!(account.receive_timeout::<u32>(AFTER).await, Err(timeout(true)));
             // Too short a time to say.
             let short = Duration::from_millis(2);
@@ -76,7 +76,7 @@ fn without_a_deadline_everybody_is_told_once_nothing_has_moved_for_as_long_as_wa
             let options = LaunchOptions::default().queue_capacity(2).hung_after(AFTER);
             let account = account(&runtime, options).await;
             let start = Instant::now();
-            knobs.hang.store(true, SeqCst);
+            knobs.turn(&knobs.hang);
             account.send(()).await.unwrap();
             let mut ask = pin!(account.ask(()));
             let mut tell = pin!(account.tell(()));
@@ -130,7 +130,7 @@ fn a_kernel_that_may_take_any_time_is_never_taken_for_hung() {
     let (runtime, knobs) = polled();
     smol::block_on(async {
         let account = account(&runtime, LaunchOptions::default().hung_after(Duration::MAX)).await;
-        knobs.hang.store(true, SeqCst);
+        knobs.turn(&knobs.hang);
         let mut ask = pin!(account.ask(Deposit { cents: 1 }));
         assert!(poll!(&mut ask).is_pending());
         smol::Timer::after(2 * AFTER).await;

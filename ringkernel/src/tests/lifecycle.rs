@@ -87,7 +87,7 @@ fn terminating_fails_everybody_who_waits_and_whoever_comes_later() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let account = account(&runtime, LaunchOptions::default().queue_capacity(1)).await;
             let terminated = RingKernelError::Terminated { id: "account" };
             let sent = smol::spawn({
@@ -168,7 +168,7 @@ fn a_step_whose_future_is_dropped_leaves_a_state_that_is_true() {
 fn a_kernel_that_does_not_come_to_an_end_is_given_up_on() {
     let (runtime, knobs) = polled();
     smol::block_on(async {
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         knobs.stuck.store(true, SeqCst);
         let account = account(&runtime, LaunchOptions::default()).await;
         let mut ask = pin!(account.ask(()));
@@ -225,7 +225,7 @@ fn a_lost_device_tells_everybody_whether_their_request_may_have_run() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let account = account(&runtime, LaunchOptions::default().queue_capacity(1)).await;
             let lost = |may_have_run| RingKernelError::DeviceLost {
                 id: "account",

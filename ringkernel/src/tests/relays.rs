@@ -146,7 +146,7 @@ fn a_forwarded_request_that_lies_in_a_mailbox_or_a_ring_when_its_kernel_ends_is_
 fn draining_a_kernel_takes_in_what_others_had_sent_and_no_more() {
     smol::block_on(async {
         let (_runtimes, knobs, clerk, bare) = pair(2, false).await;
-        knobs[1].hold.store(true, SeqCst);
+        knobs[1].turn(&knobs[1].hold);
         for value in 0..50 {
             assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
         }
@@ -173,7 +173,7 @@ fn what_the_host_hands_over_through_the_rings_is_drained_and_failed_like_the_res
                 LaunchOptions::default().instances(4).queue_capacity(8).initial_state(Bare { unit: 0 });
             let bare: ActorRef<Bare> = crate::runtime::launch(&runtimes[1], options).await.unwrap();
             runtimes[0].connect(&clerk, &bare).await.unwrap();
-            knobs[1].hold.store(true, SeqCst);
+            knobs[1].turn(&knobs[1].hold);
             let mut asked = pin!(clerk.ask(Delegate { instance: INSTANCE, value: 0 }));
             assert!(futures::poll!(&mut asked).is_pending());
             eventually("it is in the ring", || figures(1, 0, 0)(&clerk));

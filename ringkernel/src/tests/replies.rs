@@ -168,7 +168,7 @@ fn a_kernel_that_ends_ends_each_request_handed_over_or_not() {
             for _ in 0..10 {
                 replies.next().await.unwrap().unwrap();
             }
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             // Waits for the round that has begun.
             account.live().kernel().set_active(true).unwrap();
             while let std::task::Poll::Ready(Some(item)) = poll!(replies.next()) {
@@ -208,7 +208,7 @@ fn more_batches_than_flights_wait_for_their_turn() {
     for polled in [false, true] {
         let (runtime, knobs) = fake::runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
-            knobs.hold.store(true, SeqCst);
+            knobs.turn(&knobs.hold);
             let bare = bare(&runtime, options(100, 1024)).await;
             let batches: Vec<_> = (0..100)
                 .map(|i| {

@@ -18,7 +18,7 @@ fn on_both(promise: impl AsyncFn(RingKernel, std::sync::Arc<Knobs>)) {
 #[test]
 fn try_tell_gives_the_message_back_when_the_queue_is_full_and_tell_waits() {
     on_both(async |runtime, knobs| {
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         let account = account(&runtime, LaunchOptions::default().queue_capacity(2)).await;
         account.try_tell(Deposit { cents: 1 }).unwrap();
         account.tell(Deposit { cents: 1 }).await.unwrap();
@@ -45,7 +45,7 @@ fn try_tell_gives_the_message_back_when_the_queue_is_full_and_tell_waits() {
 #[test]
 fn a_request_dropped_while_it_waits_for_room_was_never_sent() {
     on_both(async |runtime, knobs| {
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         let account = account(&runtime, LaunchOptions::default().queue_capacity(1)).await;
         account.tell(Deposit { cents: 1 }).await.unwrap();
         {
@@ -69,7 +69,7 @@ fn a_request_dropped_while_it_waits_for_room_was_never_sent() {
 #[test]
 fn a_request_dropped_after_it_was_sent_runs_and_its_reply_is_discarded() {
     on_both(async |runtime, knobs| {
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         let account = account(&runtime, LaunchOptions::default()).await;
         {
             let mut ask = pin!(account.ask(Deposit { cents: 5 }));
@@ -86,7 +86,7 @@ fn a_request_dropped_after_it_was_sent_runs_and_its_reply_is_discarded() {
 #[test]
 fn a_timeout_says_whether_the_request_was_handed_over() {
     on_both(async |runtime, knobs| {
-        knobs.hold.store(true, SeqCst);
+        knobs.turn(&knobs.hold);
         let account = account(&runtime, LaunchOptions::default().queue_capacity(1)).await;
         let after = Duration::from_millis(5);
         for may_have_run in [true, false] {

@@ -97,6 +97,12 @@ impl Kernel for WgpuKernel {
         )
     }
 
+    fn heartbeat(&self, _shard: usize) -> u64 {
+        // Requests count when they are taken, and what was in the mailbox once it was handled. Relaxed: figures.
+        let handled = self.core.control.messages_processed.load(Ordering::Relaxed) as u64;
+        self.core.port[0].requests.consumed().wrapping_add(handled)
+    }
+
     fn is_busy(&self) -> bool {
         match self.core.engine.try_lock() {
             Ok(engine) => engine.sent < engine.replies.len(),

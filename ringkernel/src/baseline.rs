@@ -20,7 +20,7 @@ use ringkernel_backends::cuda;
 use ringkernel_backends::kernel::DeviceError;
 
 #[cfg(feature = "cuda")]
-pub use cuda::MOST_RINGS;
+pub use cuda::{MOST_EVENTS, MOST_RINGS};
 pub use ringkernel_backends::times::{Throughput, Times};
 
 /// Launches an empty kernel and waits for it, `count` times after a warm-up: what a request would cost at least if its kernel were not
@@ -71,6 +71,24 @@ pub fn graph_launch_and_synchronize(count: usize) -> Result<Times, DeviceError> 
 #[cfg(feature = "cuda")]
 pub fn launch_with_copies(count: usize) -> Result<Times, DeviceError> {
     cuda::launch_with_copies(0, count)
+}
+
+/// Copies `batch` events of 8 bytes (at most [`MOST_EVENTS`]) to the GPU, launches a kernel over all of them for each of the four stages of a
+/// pipeline, copies them back and waits, as one writes it with cudarc's safe API; `count` times after a warm-up. Every event is checked.
+///
+/// ```
+/// match ringkernel::baseline::four_launches(1024, 100) {
+///     Ok(times) => println!("1024 events through four stages: p50 {:?}", times.quantile(0.5)),
+///     Err(error) => println!("{error}"), // no GPU here
+/// }
+/// ```
+///
+/// # Errors
+/// As [`launch_and_synchronize`], [`DeviceError::Capacity`] where there cannot be such a batch, and [`DeviceError::Driver`] where an event is
+/// wrong.
+#[cfg(feature = "cuda")]
+pub fn four_launches(batch: u32, count: usize) -> Result<Times, DeviceError> {
+    cuda::four_launches(0, batch, count)
 }
 
 /// Bounces 64 bytes, with a sequence in every 16, between the host and one resident warp of hand-written PTX that does nothing else;

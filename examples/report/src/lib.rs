@@ -22,7 +22,7 @@ pub use arguments::{Arguments, HELP};
 use figure::{Absent, Report, Withheld};
 #[cfg(feature = "cuda")]
 use measure::gpu;
-use measure::{Bench, Measured, control, idle, latency, replies, threads, throughput};
+use measure::{Bench, Measured, control, idle, latency, replies, talking, threads, throughput};
 use ringkernel::{Backend, RingKernel};
 use std::process::ExitCode;
 use watchdog::Watchdog;
@@ -48,6 +48,10 @@ const FIGURES: &[Step] = &[
     ("tell_many", throughput::tell_many),
     ("tell_many_turn", throughput::tell_many_turn),
     ("tell_many_million", throughput::tell_many_million),
+    ("hop", talking::hop),
+    ("hop_random", talking::hop_random),
+    ("pipeline_ask", talking::pipeline_ask),
+    ("pipeline_events", talking::pipeline_events),
     ("terminate", control::terminate),
     ("suspend", control::suspend),
     ("snapshot", control::snapshot),
@@ -69,6 +73,9 @@ const BESIDE_CUDA: &[Step] = &[
     ("launch_sync", gpu::launch_sync),
     ("graph_launch_sync", gpu::graph_launch_sync),
     ("launch_copies", gpu::launch_copies),
+    ("four_launches_1", gpu::four_launches_1),
+    ("four_launches_1024", gpu::four_launches_1024),
+    ("four_launches_65536", gpu::four_launches_65536),
     ("raw_to_device_1", gpu::raw_to_device_1),
     ("raw_to_device_4", gpu::raw_to_device_4),
     ("raw_to_device_16", gpu::raw_to_device_16),

@@ -28,8 +28,8 @@ mod resident;
 mod state;
 
 pub use baseline::{
-    MOST_RINGS, graph_launch_and_synchronize, launch_and_synchronize, launch_with_copies, ping_pong, quiesce,
-    to_device, to_host,
+    MOST_EVENTS, MOST_RINGS, four_launches, graph_launch_and_synchronize, launch_and_synchronize,
+    launch_with_copies, ping_pong, quiesce, to_device, to_host,
 };
 
 use crate::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec};

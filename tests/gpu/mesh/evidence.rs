@@ -4,7 +4,7 @@ use ringkernel::{KernelHandle, RingKernelError};
 use std::time::{Duration, Instant};
 
 /// Nothing moves for so long: what is missing was lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The counters of some kernels, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -26,7 +26,7 @@ mod ring;
 use common::arguments::Arguments;
 use evidence::Outcome;
 use ringkernel::prelude::*;
-use ringkernel_tests::machine::{Collection, Stop, assemble, backend_name};
+use ringkernel_tests::machine::{BACKENDS, Collection, Stop, assemble, backend_name};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -84,9 +84,6 @@ pub fn mix(random: u32) -> u32 {
     x ^= x << 5;
     x
 }
-
-/// Where kernels reach each other on the device.
-const TESTED: [Backend; 2] = [Backend::Cpu, Backend::Cuda];
 
 type Case = fn(&RingKernel, &Load) -> Result<Outcome, String>;
 
@@ -148,7 +145,7 @@ fn program(arguments: &Arguments) -> Result<bool, String> {
 
 fn tests() -> ExitCode {
     let mut tests = Collection::default();
-    for backend in TESTED {
+    for backend in BACKENDS {
         for (case, run) in CASES {
             let name = backend_name(backend);
             let test = format!("mesh::nothing_is_lost_doubled_or_reordered_between_kernels::{case}::{name}");
@@ -156,6 +153,16 @@ fn tests() -> ExitCode {
                 let mut load = Load::new(backend, 100_000, Duration::from_secs(60));
                 if case == "random" {
                     load.instances = 100_000;
+                }
+                if backend == Backend::Wgpu {
+                    // Each hop is a pass over the mailboxes, on a processor perhaps.
+                    load = Load {
+                        messages: 4000,
+                        limit: Duration::from_secs(120),
+                        instances: 64,
+                        hops: 20,
+                        ..load
+                    };
                 }
                 let outcome = run(&*machine.runtime(backend)?, &load)?;
                 if outcome.passed() {

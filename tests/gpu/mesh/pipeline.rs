@@ -219,7 +219,9 @@ fn closed(
     (instances, each, events): (u32, u32, u64),
     outcome: &mut Outcome,
 ) -> Result<(), String> {
-    let mailbox = (4 * each.saturating_mul(instances)).next_power_of_two().clamp(64, 1 << 14);
+    // An instance's events stay in one shard; small mailboxes stay in a GPU's cache.
+    let shards = load.shards_or(128).unwrap_or(1).min(instances);
+    let mailbox = (4 * each * instances.div_ceil(shards)).next_power_of_two().max(64);
     let options = LaunchOptions::default().mode(Mode::Persistent).idle(IdlePolicy::Spin);
     let options = load.sharded(options.instances(instances).mailbox(mailbox), 128);
     let line = Line::launch(runtime, &options).map_err(text)?;

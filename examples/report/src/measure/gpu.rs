@@ -62,6 +62,35 @@ pub fn launch_copies(bench: &Bench) -> Measured {
     times(bench, "launch_copies", title, 10_000, baseline::launch_with_copies, checked)
 }
 
+const FOUR_LAUNCHES: &str = "every event: what four stages make of its value";
+
+/// One event, copied in, launched over four times, copied out.
+pub fn four_launches_1(bench: &Bench) -> Measured {
+    let title = "cudarc's safe API: one event in, four launches, one for each stage, out, synchronise";
+    times(bench, "four_launches_1", title, 5000, |count| baseline::four_launches(1, count), FOUR_LAUNCHES)
+}
+
+/// The same of 1024 events at a time.
+pub fn four_launches_1024(bench: &Bench) -> Measured {
+    four_launches(bench, "four_launches_1024", 1024)
+}
+
+/// The same of 65,536 events at a time.
+pub fn four_launches_65536(bench: &Bench) -> Measured {
+    four_launches(bench, "four_launches_65536", 65536)
+}
+
+fn four_launches(bench: &Bench, id: &'static str, batch: u32) -> Measured {
+    let times = baseline::four_launches(batch, bench.arguments.samples(1000, 20) as usize)?;
+    let title = format!(
+        "cudarc's safe API: {batch} events in, four launches, one for each stage, out, synchronise (p50 {:.1} us)",
+        times.quantile(0.5).as_secs_f64() * 1e6
+    );
+    let events = u64::from(batch) * times.sorted.len() as u64;
+    let value = Rate::of(u64::from(batch), &times.sorted).map(Value::Rate);
+    measured(bench, id, title, events, value, FOUR_LAUNCHES)
+}
+
 fn one_way(
     bench: &Bench,
     id: &'static str,

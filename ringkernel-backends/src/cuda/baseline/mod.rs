@@ -1,20 +1,23 @@
 //! What resident kernels are compared with: the same work without RingKernel, in the same process and run.
 //!
 //! `launch` has what people do who have no resident kernel: launch an empty one and wait, launch a graph, launch with copies in and
-//! out. `ping` is the bare bounce of 64 bytes between the host and a resident warp, `stream` bare rings in one direction: hand-written
-//! PTX that does nothing else, and so what the machine can do at best. `quiesce` times sending home what is resident.
+//! out; `pipeline` has four launches over a batch of events. `ping` is the bare bounce of 64 bytes between the host and a resident
+//! warp, `stream` bare rings in one direction: hand-written PTX that does nothing else, and so what the machine can do at best.
+//! `quiesce` times sending home what is resident.
 //!
 //! Kernels here end by themselves: after their count, when the host says stop, or after some 30 seconds of polling in vain. The host
 //! waits for nothing longer than its deadline, but for `cuStreamSynchronize` where that is what is timed.
 
 mod launch;
 mod ping;
+mod pipeline;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use launch::{graph_launch_and_synchronize, launch_and_synchronize, launch_with_copies};
 pub use ping::ping_pong;
+pub use pipeline::{MOST_EVENTS, four_launches};
 pub use stream::{MOST_RINGS, to_device, to_host};
 
 use super::driver::{Function, LentStream, Pinned};

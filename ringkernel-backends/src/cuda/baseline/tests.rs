@@ -1,12 +1,13 @@
 use super::*;
 use crate::cuda::assembling::assembles;
 
-const TEXTS: [(&str, &str); 5] = [
+const TEXTS: [(&str, &str); 6] = [
     ("empty", include_str!("empty.ptx")),
     ("add", include_str!("add.ptx")),
     ("ping", include_str!("ping.ptx")),
     ("drain", include_str!("drain.ptx")),
     ("feed", include_str!("feed.ptx")),
+    ("stage", include_str!("stage.ptx")),
 ];
 
 #[test]
@@ -28,6 +29,7 @@ fn every_baseline_runs_where_there_is_a_gpu_and_says_where_there_is_none() {
         launch_and_synchronize(0, 50).map(|times| times.sorted.len()),
         graph_launch_and_synchronize(0, 50).map(|times| times.sorted.len()),
         launch_with_copies(0, 50).map(|times| times.sorted.len()),
+        four_launches(0, 1000, 50).map(|times| times.sorted.len()),
         ping_pong(0, 50).map(|times| times.sorted.len()),
         quiesce(0, 50).map(|times| times.sorted.len()),
         to_device(0, 2, 25).map(|result| result.messages as usize),
@@ -43,6 +45,13 @@ fn every_baseline_runs_where_there_is_a_gpu_and_says_where_there_is_none() {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+#[test]
+fn batches_that_cannot_be_are_refused() {
+    for batch in [0, MOST_EVENTS + 1] {
+        assert!(matches!(four_launches(0, batch, 1), Err(DeviceError::Capacity { .. })), "{batch}");
     }
 }
 

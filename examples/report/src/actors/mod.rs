@@ -1,4 +1,6 @@
-//! The actors that are measured.
+//! The actors that are measured; those that send to each other are in `talking`.
+
+pub mod talking;
 
 use ringkernel::prelude::*;
 

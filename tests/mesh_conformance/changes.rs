@@ -1,10 +1,11 @@
 //! Connections that begin and end.
 
 use crate::actors::{Reader, Tried, Write, Writer};
-use crate::stage::{Outcome, Stage, ask, check, handled, in_time, options, same, state, stop};
+use crate::stage::{Outcome, Stage, ask, check, handled, in_time, options, same, state, stop, until};
 use ringkernel::prelude::*;
 use ringkernel::{ActorRef, Via};
 use ringkernel_tests::machine::Stop;
+use std::time::Duration;
 
 async fn write(writer: &ActorRef<Writer>, count: u32) -> Result<Tried, Stop> {
     ask(writer, Write { to: 0, count, way: 0, echo: false }).await
@@ -92,6 +93,28 @@ pub async fn messages_wait_for_a_receiver_that_is_suspended(stage: &Stage<'_>) -
     same("notes", (read.notes, read.next[0], read.repeated, read.skipped), (150, 150, 0, 0))
 }
 
+/// `Mode::EventDriven`: what is sent to a kernel that left the device brings it back.
+pub async fn a_receiver_that_leaves_its_device_when_idle_is_reached_and_keeps_the_order(
+    stage: &Stage<'_>,
+) -> Outcome {
+    let idle_after = Duration::from_millis(1);
+    let reader = stage.launch::<Reader>(options().mode(Mode::EventDriven { idle_after })).await?;
+    let writer = stage.launch::<Writer>(options()).await?;
+    let mut sent = 0;
+    for round in 0..12 {
+        same("sends", write(&writer, 10).await?.ok, 10)?;
+        sent += 10;
+        // Now it has long been idle, now it has not.
+        if round % 3 == 0 {
+            smol::Timer::after(idle_after * 5).await;
+            handled(&reader, sent.into()).await?;
+        }
+    }
+    handled(&reader, sent.into()).await?;
+    let read = state::<Reader>(&reader, 0).await?;
+    same("notes", (read.notes, read.next[0], read.repeated, read.skipped), (sent, sent, 0, 0))
+}
+
 /// A kernel on the CPU and one here, each way: sends, replies and their order are the same.
 pub async fn kernels_of_two_runtimes_talk_both_ways(stage: &Stage<'_>) -> Outcome {
     let cpu = RingKernel::builder().backend(Backend::Cpu).build().await.map_err(stop)?;
@@ -117,6 +140,14 @@ pub async fn kernels_of_two_runtimes_talk_both_ways(stage: &Stage<'_>) -> Outcom
         let written = state::<Writer>(&writer, 0).await?;
         same("echoes", written.echoes, sent - read.unanswered)?;
         same("refused replies, disorder", (read.unanswered, written.disorder), (0, 0))?;
+        // Whether there is such an instance only the host knows: it counts what it could not deliver.
+        let tried = ask(&writer, Write { to: 1, count: 2, way: 0, echo: false }).await?;
+        if via == Via::Host {
+            same("to no instance", tried.ok, 2)?;
+            until("counted as not delivered", || writer.relays().dead == 2).await?;
+        } else {
+            same("to no instance", tried.no_instance, 2)?;
+        }
         here.disconnect(&writer, &reader).await.map_err(stop)?;
         same("disconnected", write(&writer, 1).await?.gone, 1)?;
         in_time("terminate", reader.terminate()).await?.map_err(stop)?;

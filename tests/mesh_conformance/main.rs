@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         changes: a_connection_leads_where_it_was_pointed_and_to_nobody_when_it_is_cut,
             a_receiver_that_ends_is_gone_and_the_next_takes_its_place,
             messages_wait_for_a_receiver_that_is_suspended,
+            a_receiver_that_leaves_its_device_when_idle_is_reached_and_keeps_the_order,
             kernels_of_two_runtimes_talk_both_ways;
         outlets: outputs_come_in_their_instances_order_and_end_with_the_kernel,
             what_a_handler_publishes_reaches_handlers_and_the_host_in_order,

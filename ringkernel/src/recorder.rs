@@ -130,6 +130,7 @@ impl Recorder {
     /// assert_eq!(ctx.try_receive_from_kernel::<u32>("parts"), None);
     /// ```
     pub fn incoming<M: RingMessage>(mut self, id: &str, message: M) -> Self {
+        const { assert!(!M::VARIABLE, "a message of variable size is handled by a `#[handler]`, not received") };
         let mut bytes = vec![0; M::SIZE as usize];
         message.encode(&mut bytes);
         self.incoming.push((key_of(id), M::TAG, bytes));

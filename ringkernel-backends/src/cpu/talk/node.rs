@@ -50,6 +50,8 @@ pub(super) const SEND_HUGE: u32 = 9;
 pub(super) const FORWARD_AND_FAIL: u32 = 10;
 /// Sends notes to instances at random, each receiver's numbered apart, as many as find room.
 pub(super) const SCATTER: u32 = 11;
+/// Hands on a `Do { op: REPLY }` for a note each.
+pub(super) const FORWARD_REPLY: u32 = 13;
 /// Sleeps so many milliseconds.
 pub(super) const SLEEP: u32 = 12;
 
@@ -186,6 +188,10 @@ impl Node {
                 ASK_REPLY => {
                     let order = [REPLY, me, 1, number + k];
                     outbox.send(next, instance, DO, bytemuck::cast_slice(&order))
+                }
+                FORWARD_REPLY => {
+                    let order = [REPLY, me, 1, number + k];
+                    outbox.forward(next, instance, DO, bytemuck::cast_slice(&order))
                 }
                 REPLY => outbox.reply(NOTE, note),
                 SEND_HUGE => outbox.send(next, instance, HUGE, &[1; 400]),

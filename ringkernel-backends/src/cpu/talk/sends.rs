@@ -124,6 +124,24 @@ fn who_has_forwarded_answers_no_more_whatever_it_does_then() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_forwarded_as_it_is_as_often_as_one_likes() {
+    let device = CpuDevice::new(2);
+    let nodes: Vec<Host> =
+        (0..3).map(|number| node(&device, number, Plan { instances: 2, ..Plan::default() })).collect();
+    connect(&nodes[0], &nodes[1]);
+    connect(&nodes[1], &nodes[2]);
+    nodes[2].kernel.set_peer(0, Target::Kernel(&nodes[0].kernel)).unwrap();
+    // From a kernel: the receiver replies to that one, not to who handed it on.
+    nodes[1].send(1, DO, &[FORWARD_REPLY, 1, 2, 5], Origin::Kernel { kernel: 0, instance: 1 }.into());
+    let noted = wait_noted(&nodes[0], 1, 2);
+    assert_eq!((noted.kernel, noted.instance), (2, 1));
+    // From the host: there is nobody to reply to.
+    nodes[1].send(0, DO, &[FORWARD_REPLY, 0, 1, 5], Correlation::NONE);
+    nodes[2].wait_processed(3);
+    assert_eq!(notes(&nodes[0].kernel, 1).received, 2);
+}
+
+#[test]
 fn what_nobody_handles_is_a_fault_that_is_counted() {
     let (mut a, b) = two(Plan::default());
     assert_eq!(order(&mut a, SEND_HUGE, 0, 3, 0), (OK, 3));

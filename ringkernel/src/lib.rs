@@ -65,7 +65,7 @@
 //! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `room` (senders that wait for a full
 //! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
 //! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return),
-//! `mesh` (kernels that send to each other), `queue` (queues between host threads, which are the backends crate's).
+//! `mesh` (kernels that send to each other), `pubsub` (topics), `hlc` (clocks), `queue` (queues between host threads, which are the backends crate's).
 
 #![forbid(unsafe_code)]
 

@@ -197,9 +197,9 @@ impl Mail {
         if self.kept_now >= mailbox.ring.capacity() {
             // Only where the oldest goes.
             let oldest = self.kept.iter().filter_map(|(key, queue)| Some((queue.front()?.0, *key))).min();
-            if let Some(queue) = oldest.and_then(|(_, key)| self.kept.get_mut(&key)) {
-                queue.pop_front();
-                self.kept_now -= 1;
+            if let Some((_, key)) = oldest
+                && self.pop_kept(key).is_some()
+            {
                 mailbox.dropped.fetch_add(1, Ordering::Release);
             }
         }
@@ -218,16 +218,21 @@ impl Mail {
         if !self.kept.contains_key(&key) {
             self.look_ahead(mailbox, descriptor);
         }
-        let Some(queue) = self.kept.get_mut(&key) else { return false };
-        let Some((_, bytes)) = queue.pop_front() else { return false };
-        if queue.is_empty() {
-            self.kept.remove(&key);
-        }
-        self.kept_now -= 1;
+        let Some(bytes) = self.pop_kept(key) else { return false };
         mailbox.stalled.store(false, Ordering::Relaxed);
         let Some(bytes) = bytes.get(..out.len()) else { return false };
         out.copy_from_slice(bytes);
         true
+    }
+
+    fn pop_kept(&mut self, key: Key) -> Option<Box<[u8]>> {
+        let queue = self.kept.get_mut(&key)?;
+        let (_, bytes) = queue.pop_front()?;
+        if queue.is_empty() {
+            self.kept.remove(&key);
+        }
+        self.kept_now -= 1;
+        Some(bytes)
     }
 
     /// Takes what is in the ring out of it, as much as may be kept.
@@ -318,6 +323,7 @@ impl Mail {
                 }
             }
         }
+        self.count(mailbox);
         let correlations = headers.into_iter().map(|header| header.correlation);
         correlations.filter(|correlation| correlation.is_some()).collect()
     }

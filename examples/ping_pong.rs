@@ -71,7 +71,7 @@ impl Ponger {
 }
 
 fn main() -> Result<(), RingKernelError> {
-    const STROKES: u32 = 20_000;
+    const STROKES: u32 = 1_000;
     smol::block_on(async {
         let runtime = RingKernel::builder().build().await?;
         let pinger = Pinger::launch(&runtime, LaunchOptions::default()).await?;

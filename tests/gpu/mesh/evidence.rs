@@ -76,15 +76,15 @@ impl<'a> Watch<'a> {
         now - self.before.control
     }
 
-    /// Waits until the kernels have handled so many messages since it began, shows `each` what it sees meanwhile, and says when that was. Where
+    /// Waits until the kernels have handled so many messages since it began, shows `each` what it sees meanwhile (which can say
+    /// that it is not worth waiting), and says when that was. Where
     /// it takes less than a millisecond, it polls.
-    pub fn wait(&self, expected: u64, mut each: impl FnMut(Seen)) -> Result<Instant, String> {
+    pub fn wait(&self, expected: u64, mut each: impl FnMut(Seen) -> bool) -> Result<Instant, String> {
         let waiting = Instant::now();
         let (mut last, mut moved) = (0, waiting);
         loop {
             let (handled, now) = (self.handled(), Instant::now());
-            each((now, handled));
-            if handled >= expected {
+            if !each((now, handled)) || handled >= expected {
                 return Ok(now);
             }
             if handled != last {

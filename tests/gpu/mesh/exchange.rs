@@ -150,7 +150,7 @@ pub fn run(runtime: &RingKernel, load: &Load) -> Result<Outcome, String> {
     left.tell_many_at_blocking(on_left).map_err(|error| error.to_string())?;
     let on_right = (0..tokens).filter(|k| seat(*k) >= split).map(|k| (seat(k) - split, token(k)));
     right.tell_many_at_blocking(on_right).map_err(|error| error.to_string())?;
-    let waited = watch.wait(told + asked, |_| ());
+    let waited = watch.wait(told + asked, |_| true);
     let seconds = watch.begun().elapsed().as_secs_f64();
 
     let moved = watch.end(told + asked);

@@ -102,7 +102,7 @@ pub fn run(runtime: &RingKernel, load: &Load) -> Result<Outcome, String> {
         let begin = Instant::now();
         smol::block_on(ping.tell(Serve { hops })).map_err(text)?;
         handled += 1 + u64::from(hops);
-        let end = watch.wait(handled, |_| ())?;
+        let end = watch.wait(handled, |_| true)?;
         let took = ping.ask_timeout(Took {}, Duration::from_secs(10));
         let took = smol::block_on(took).map_err(text)?;
         (handled, played) = (handled + 1, played + 1);

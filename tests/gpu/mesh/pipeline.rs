@@ -232,7 +232,7 @@ fn closed(
     let seeds = (0..instances * each).map(|k| (k % instances, Next { value: k, left: rounds - 1 }));
     line.first.tell_many_at_blocking(seeds).map_err(|error| error.to_string())?;
     // Four handlers run for each.
-    watch.wait(4 * events, |_| ())?;
+    watch.wait(4 * events, |_| true)?;
     let took = watch.begun().elapsed();
     let moved = watch.end(4 * events);
     let arrived = line.arrived().map_err(text)?;
@@ -277,7 +277,7 @@ fn fed(
     let messages = (0..events).map(|k| (k % instances, Next { value: k, left: 0 }));
     line.first.tell_many_at_blocking(messages).map_err(|error| error.to_string())?;
     let handled = 4 * u64::from(events);
-    watch.wait(handled, |_| ())?;
+    watch.wait(handled, |_| true)?;
     let took = watch.begun().elapsed();
     let sum = (0..events).fold(0u32, |sum, value| sum.wrapping_add(through(value)));
     let (arrived, expected) =
@@ -298,7 +298,7 @@ fn fed(
         }
     }
     let handled = handled + 4 * u64::from(asks);
-    watch.wait(handled, |_| ())?;
+    watch.wait(handled, |_| true)?;
     outcome.row(format!(
         "asked by the host, one at a time, through four stages and back: p50 {:.2} us, p99 {:.2} us",
         quantile(&mut times, 0.5).as_secs_f64() * 1e6,

@@ -83,7 +83,7 @@ pub fn run(runtime: &RingKernel, load: &Load) -> Result<Outcome, String> {
     let watch = Watch::begin(&[&ring], load.limit);
     let seeds = (0..tokens).map(|k| (k % instances, Token { from: HOST, number: 0, left: hops }));
     ring.tell_many_at_blocking(seeds).map_err(|error| error.to_string())?;
-    let waited = watch.wait(told + asked, |_| ());
+    let waited = watch.wait(told + asked, |_| true);
     let seconds = watch.begun().elapsed().as_secs_f64();
 
     let moved = watch.end(told + asked);

@@ -145,6 +145,11 @@ pub struct Label(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SiteId(pub u32);
 
+impl SiteId {
+    /// Nowhere in the user's source.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
 /// A value at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
@@ -313,6 +318,8 @@ pub enum Expr {
     Math(MathFn, Vec<Operand>),
     /// `ctx.instance()` → `U32`.
     Instance,
+    /// How many words the message has → `U32`. Of one of variable size, nobody has looked at them yet.
+    MessageWords,
     /// Whether a kernel sent the message → `Bool`.
     HasSender,
     /// The instance that sent the message → `U32`; any number where no kernel did.

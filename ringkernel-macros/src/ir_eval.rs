@@ -76,6 +76,7 @@ pub fn eval(expr: &Expr, ty: Scalar) -> Option<Const> {
         Expr::Read(_)
         | Expr::Load(_)
         | Expr::Instance
+        | Expr::MessageWords
         | Expr::HasSender
         | Expr::SenderInstance
         | Expr::SentAt => None,

@@ -165,6 +165,7 @@ impl<'a> Machine<'a> {
                 self.vars[var.0 as usize].unwrap_or_else(|| panic!("{var:?} is read before it is written"))
             }
             Expr::Instance => Const::u32(self.instance),
+            Expr::MessageWords => Const::u32(self.message.len() as u32 / 4),
             Expr::HasSender => Const::bool(World::SENDER.is_some()),
             Expr::SenderInstance => Const::u32(World::SENDER.unwrap_or(0xdead)),
             Expr::SentAt => Const { ty: Scalar::U64, bits: World::SENT_AT },

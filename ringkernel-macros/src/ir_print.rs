@@ -68,6 +68,7 @@ fn expr(body: &Body, expr: &Expr) -> String {
             format!("{} {}", lower(f), operands.iter().map(of).collect::<Vec<_>>().join(", "))
         }
         Expr::Instance => "instance".into(),
+        Expr::MessageWords => "message_words".into(),
         Expr::HasSender => "has_sender".into(),
         Expr::SenderInstance => "sender_instance".into(),
         Expr::SentAt => "sent_at".into(),

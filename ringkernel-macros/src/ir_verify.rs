@@ -119,7 +119,7 @@ impl Checker<'_> {
                 }
                 pairs
             }
-            Expr::Instance | Expr::SenderInstance => vec![(Scalar::U32, ty)],
+            Expr::Instance | Expr::MessageWords | Expr::SenderInstance => vec![(Scalar::U32, ty)],
             Expr::HasSender => vec![(Scalar::Bool, ty)],
             Expr::SentAt => vec![(Scalar::U64, ty)],
         };

@@ -1,6 +1,6 @@
 //! Walks over the statements and operands of a body, for the passes and the emitters.
 
-use crate::ir::{Channel, Clock, Effect, Expr, Local, Operand, Place, Stmt};
+use crate::ir::{Channel, Clock, Effect, Expr, Handler, Local, Operand, Place, Stmt};
 use std::collections::HashSet;
 
 /// Calls `f` on every statement, outer ones first, in order.
@@ -41,7 +41,12 @@ fn place_mut(place: &mut Place, f: &mut dyn FnMut(&mut Operand)) {
 /// Calls `f` on every operand of an expression.
 pub(crate) fn expr_operands_mut(expr: &mut Expr, f: &mut dyn FnMut(&mut Operand)) {
     match expr {
-        Expr::Read(_) | Expr::Instance | Expr::HasSender | Expr::SenderInstance | Expr::SentAt => {}
+        Expr::Read(_)
+        | Expr::Instance
+        | Expr::MessageWords
+        | Expr::HasSender
+        | Expr::SenderInstance
+        | Expr::SentAt => {}
         Expr::Load(place) => place_mut(place, f),
         Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
         Expr::Binary(_, a, b) | Expr::Compare(_, a, b) | Expr::Overflows(_, a, b) | Expr::MulHigh(a, b) => {
@@ -111,7 +116,12 @@ pub(crate) fn operands(code: &[Stmt], f: &mut dyn FnMut(&Operand)) {
         |place: &Place, f: &mut dyn FnMut(&Operand)| place.index.iter().for_each(|(operand, _)| f(operand));
     statements(code, &mut |statement| match statement {
         Stmt::Let(_, expr) => match expr {
-            Expr::Read(_) | Expr::Instance | Expr::HasSender | Expr::SenderInstance | Expr::SentAt => {}
+            Expr::Read(_)
+            | Expr::Instance
+            | Expr::MessageWords
+            | Expr::HasSender
+            | Expr::SenderInstance
+            | Expr::SentAt => {}
             Expr::Load(from) => place(from, f),
             Expr::Copy(a) | Expr::Unary(_, a) | Expr::Cast(a) | Expr::Bitcast(a) => f(a),
             Expr::Binary(_, a, b)
@@ -147,4 +157,11 @@ pub(crate) fn diverges(code: &[Stmt]) -> bool {
         Some(Stmt::If { then, otherwise, .. }) => diverges(then) && diverges(otherwise),
         _ => false,
     }
+}
+
+/// Whether a handler asks how long its message is: then that is of variable size.
+pub(crate) fn asks_for_words(handler: &Handler) -> bool {
+    let mut asks = false;
+    statements(&handler.body.code, &mut |stmt| asks |= matches!(stmt, Stmt::Let(_, Expr::MessageWords)));
+    asks
 }

@@ -29,6 +29,8 @@ pub enum TypeRole {
     Variable {
         /// Its tag.
         tag: u32,
+        /// The most bytes of one.
+        most: u32,
     },
     /// `#[derive(DeviceType)]` or `#[derive(Payload)]`.
     Device,

@@ -200,6 +200,9 @@ pub fn validate_wgsl(wgsl: &str) -> Result<(), Stop> {
     if text.contains("rk_out") && !text.contains("fn rk_send(") {
         text.push_str(include_str!("../../ringkernel-macros/src/emit/stubs.wgsl"));
     }
+    if text.contains("rk_in(") && !text.contains("fn rk_in(") {
+        text.push_str("fn rk_in(word: u32) -> u32 {\n    return word;\n}\n");
+    }
     let wgsl = text.as_str();
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
     let capabilities = naga::valid::Capabilities::SHADER_INT64 | naga::valid::Capabilities::FLOAT64;

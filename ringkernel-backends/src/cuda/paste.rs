@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 /// What the loop passes in, as registers `%rk_<name>`; the answer is `%rk_result`.
-const PARAMETERS: [&str; 5] = ["state", "message", "reply", "tag", "instance"];
+const PARAMETERS: [&str; 6] = ["state", "message", "reply", "tag", "instance", "words"];
 
 /// An actor's PTX, ready to be joined.
 pub(super) struct Pasted {
@@ -206,9 +206,11 @@ fn parameter(code: &str) -> Option<String> {
 
 /// Whether a function's parameters are what dispatch was given itself, and passes on.
 fn takes_what_the_loop_has(function: &Function<'_>) -> bool {
+    let parameters = "(.param .b64 state, .param .b64 message, .param .b64 reply, .param .b32 instance";
+    let rest = function.text[0].split_once(parameters).map(|(_, rest)| rest.trim());
+    // Where a handler asks for it, how many words its message has.
     function.text[0].contains("(.param .b64 result)")
-        && function.text[0]
-            .contains("(.param .b64 state, .param .b64 message, .param .b64 reply, .param .b32 instance)")
+        && rest.is_some_and(|rest| [")", ", .param .b32 words)"].contains(&rest))
 }
 
 #[cfg(test)]

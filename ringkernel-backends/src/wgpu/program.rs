@@ -85,6 +85,22 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
         }
     }
     text.push_str("        default: { return 0xffffffffu; }\n    }\n}\n\n");
+    // Handlers that ask how long their message is read it where it lies.
+    let variable: Vec<_> = descriptor.handlers.iter().map(|h| h.message).filter(|m| m.variable).collect();
+    let told = if words_of(descriptor.wgsl).any(|word| word == "rk_message_words") {
+        "    rk_message_words = words;\n"
+    } else {
+        ""
+    };
+    text.push_str("// How many words of a message are copied for its handler.\n");
+    let _ = write!(
+        text,
+        "fn rk_rt_copied(tag: u32, words: u32) -> u32 {{\n{told}    return select(words, 0u, false"
+    );
+    for message in variable {
+        let _ = write!(text, " || tag == {}u", message.tag);
+    }
+    text.push_str(");\n}\n\n");
     text.push_str("// Whether it stays in the mailbox until a handler asks for it.\nfn rk_rt_is_kept(tag: u32) -> bool {\n    return false");
     for message in kept(descriptor) {
         let _ = write!(text, " || tag == {}u", message.tag);

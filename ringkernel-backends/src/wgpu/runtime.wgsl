@@ -5,7 +5,7 @@
 // In front of this text stand the handlers, which declare rk_state, rk_message, rk_reply and ringkernel_dispatch, and what is
 // generated of the actor: rk_rt_request_words, rk_rt_reply_words (words of a slot), rk_rt_reply_payload (payload
 // words of a reply), rk_rt_stride (words of an instance's state), rk_rt_routes (how many routes), rk_rt_message_words (payload
-// words of the message with a tag), rk_rt_is_kept.
+// words of the message with a tag), rk_rt_copied, rk_rt_is_kept.
 //
 // Drivers that inline every function compile the handlers, with all that they send, once an entry point and call: so there is
 // one entry point for both kinds of message, and little code in a send.
@@ -56,6 +56,14 @@ fn rk_rt_word(mail: bool, slot: u32, word: u32) -> u32 {
         return atomicLoad(&rk_rt_exchange[slot + word + select(0u, 2u, word >= 6u)]);
     }
     return rk_rt_inbox[slot + word + word / 3u];
+}
+
+// Where the message being handled lies, and a word of its payload: handlers read those of variable size in place.
+var<private> rk_rt_mail: bool;
+var<private> rk_rt_slot: u32;
+
+fn rk_in(word: u32) -> u32 {
+    return rk_rt_word(rk_rt_mail, rk_rt_slot, 6u + word);
 }
 
 // What speaks against a message before any handler sees it: the kind of a fault, or 0.
@@ -158,7 +166,10 @@ fn ringkernel_main(@builtin(global_invocation_id) id: vec3<u32>) {
         if (objection != 0u) {
             result = rk_rt_refuse(objection);
         } else {
-            for (var word = 0u; word < words; word = word + 1u) {
+            rk_rt_mail = mail;
+            rk_rt_slot = slot;
+            let copied = rk_rt_copied(tag, words);
+            for (var word = 0u; word < copied; word = word + 1u) {
                 rk_message[word] = rk_rt_word(mail, slot, 6u + word);
             }
             result = ringkernel_dispatch(rk_rt_instance * rk_rt_stride, tag, rk_rt_instance);

@@ -3,7 +3,7 @@
 //! A payload is `{ definition definition … }`, the carrier's own definition first. A definition is one of
 //!
 //! ```text
-//! { type 12u64 message ["m::Point" 7u64] Deposit { cents: i64, at: m::Point } }      // or `variable`, or `device`, or `actor "id"`; or `Name(…)`
+//! { type 12u64 message ["m::Point" 7u64] Deposit { cents: i64, at: m::Point } }      // or `variable 4096`, or `device`, or `actor "id"`; or `Name(…)`
 //! { const 13u64 [] const LIMIT: u32 = 5; }
 //! { fn 14u64 ["LIMIT" 13u64] fn capped(x: u32) -> u32 { … } }
 //! ```
@@ -121,7 +121,10 @@ impl ToTokens for Definition {
                 let role = match &def.role {
                     TypeRole::Actor { id } => quote! { actor #id },
                     TypeRole::Message { .. } => quote! { message },
-                    TypeRole::Variable { .. } => quote! { variable },
+                    TypeRole::Variable { most, .. } => {
+                        let most = Literal::u32_unsuffixed(*most);
+                        quote! { variable #most }
+                    }
                     TypeRole::Device => quote! { device },
                 };
                 let (uses, name) = (uses_tokens(&def.uses), &def.name);
@@ -181,7 +184,7 @@ impl Parse for Definition {
             "actor" => TypeRole::Actor { id: input.parse::<LitStr>()?.value() },
             // Known when all that its fields name has been collected; see `program`.
             "message" => TypeRole::Message { tag: 0 },
-            "variable" => TypeRole::Variable { tag: 0 },
+            "variable" => TypeRole::Variable { tag: 0, most: input.parse::<LitInt>()?.base10_parse()? },
             _ => TypeRole::Device,
         };
         let uses = parse_uses(input)?;

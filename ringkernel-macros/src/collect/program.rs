@@ -50,7 +50,7 @@ impl Definitions {
         for (id, tag) in tags {
             if let Some(def) = all.types.get_mut(&id) {
                 match &mut def.role {
-                    TypeRole::Message { tag: place } | TypeRole::Variable { tag: place } => *place = tag,
+                    TypeRole::Message { tag: place } | TypeRole::Variable { tag: place, .. } => *place = tag,
                     _ => {}
                 }
             }

@@ -418,7 +418,12 @@ pub(crate) fn assemble(ptxas: &Path, name: &str, text: &str) {
 }
 
 /// The functions of the runtime that the text calls, with nothing behind them.
-fn stubs(wgsl: &super::wgsl::Wgsl) -> &'static str {
+fn stubs(wgsl: &super::wgsl::Wgsl) -> String {
+    let in_place = "fn rk_in(word: u32) -> u32 {\n    return word;\n}\n";
+    format!("{}{}", if wgsl.text.contains("rk_in(") { in_place } else { "" }, stubs_of_calls(wgsl))
+}
+
+fn stubs_of_calls(wgsl: &super::wgsl::Wgsl) -> &'static str {
     let all = include_str!("stubs.wgsl");
     let (narrow, _) = all.split_once("// With 64-bit integers:").expect("the file is in two parts");
     match (wgsl.text.contains("rk_out"), wgsl.int64) {

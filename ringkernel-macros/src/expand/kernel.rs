@@ -13,6 +13,7 @@ use crate::emit;
 use crate::front;
 use crate::ir::{Kernel, Mesh, Parcel, Route, Site, SiteId, Stmt};
 use crate::ir_visit;
+use crate::location::{self, Location};
 use crate::passes;
 use crate::program::{Program, TypeRole};
 use proc_macro2::{Literal, TokenStream};
@@ -47,17 +48,28 @@ pub fn build(collected: Collected<KernelState>) -> TokenStream {
         Ok(program) => program,
         Err(errors) => return failed(&actor.path, &errors),
     };
-    match native_only(&actor, &program) {
-        Ok(None) => {}
-        Ok(Some(reason)) => return without_device_code(&actor.path, &reason),
+    let native = match native_only(&actor, &program) {
+        Ok(native) => native,
         Err(errors) => return failed(&actor.path, &errors),
+    };
+    if let Native::Only(reason) = &native {
+        return without_device_code(&actor, &program, reason);
     }
     match compile(&program) {
         Ok(code) => {
             let mut tokens = constants(&actor.path, &code);
             tokens.extend(agreement(&actor, &code.checked.kernel));
+            tokens.extend(archives_agree(&actor, &front::root_sizes(&program)));
             tokens.extend(forwards(&actor, &code.checked.kernel.mesh));
             tokens
+        }
+        // What reads messages of variable size may do more than devices know; it runs on the CPU then.
+        Err(errors) if native == Native::Able => {
+            let reason = errors.first().map_or_else(String::new, |error| {
+                let Location { file, line, .. } = location::of(error.span);
+                format!("{file}:{line}: {}", error.message)
+            });
+            without_device_code(&actor, &program, &reason)
         }
         Err(errors) => failed(&actor.path, &errors),
     }
@@ -69,14 +81,24 @@ fn failed(path: &Path, errors: &[Diagnostic]) -> TokenStream {
     tokens
 }
 
-/// Why the actor has no code for devices, if it has none.
-fn native_only(actor: &valid::ActorImpl, program: &Program) -> Result<Option<String>, Vec<Diagnostic>> {
+/// Where an actor can run that handles messages of variable size.
+#[derive(PartialEq)]
+enum Native {
+    /// It handles none.
+    No,
+    /// Wherever its handlers compile.
+    Able,
+    /// On the CPU, for this reason.
+    Only(String),
+}
+
+fn native_only(actor: &valid::ActorImpl, program: &Program) -> Result<Native, Vec<Diagnostic>> {
     let is_variable = |ty: &Type| {
         let Type::Path(path) = ty else { return false };
         let def = program.uses.get(&path_key(&path.path)).and_then(|id| program.types.get(id));
         def.is_some_and(|def| matches!(def.role, TypeRole::Variable { .. }))
     };
-    let (mut errors, mut reason) = (Vec::new(), None);
+    let (mut errors, mut native) = (Vec::new(), Native::No);
     for Handler { item, message, in_place, reply } in &actor.handlers {
         let name = &item.sig.ident;
         if !in_place && is_variable(message) {
@@ -86,20 +108,24 @@ fn native_only(actor: &valid::ActorImpl, program: &Program) -> Result<Option<Str
                 format!("`{message_name}` is of variable size and is read where it lies: take `&Archived<{message_name}>`"),
             ));
         }
-        if *in_place {
-            reason.get_or_insert_with(|| format!("its handler `{name}` takes a message of variable size"));
-        }
         if is_variable(reply) {
-            reason.get_or_insert_with(|| {
-                format!("its handler `{name}` answers with a message of variable size")
-            });
+            native = Native::Only(format!("its handler `{name}` answers with a message of variable size"));
+        } else if *in_place && native == Native::No {
+            native = Native::Able;
         }
     }
-    if errors.is_empty() { Ok(reason) } else { Err(errors) }
+    if errors.is_empty() { Ok(native) } else { Err(errors) }
 }
 
-/// The constants of an actor that runs on the CPU only.
-fn without_device_code(path: &Path, reason: &str) -> TokenStream {
+/// The constants of an actor that runs on the CPU only. Whom its handlers talk to is known as far as their calls could be read; what
+/// they may send is every message that they name.
+fn without_device_code(actor: &valid::ActorImpl, program: &Program, reason: &str) -> TokenStream {
+    let path = &actor.path;
+    let mut mesh = front::mesh(program);
+    mesh.outgoing.clear();
+    mesh.receives.clear();
+    let mesh = mesh_tokens(&mesh);
+    let named = valid::named_messages(actor, program);
     quote! {
         #[allow(dead_code, unreachable_pub)]
         impl #path {
@@ -113,7 +139,15 @@ fn without_device_code(path: &Path, reason: &str) -> TokenStream {
                 wgsl: Self::WGSL,
                 wgsl_needs: ::ringkernel::__private::Needs { int64: false, float64: false },
                 native_only: ::core::option::Option::Some(#reason),
-                mesh: ::ringkernel::__private::Mesh::NONE,
+                mesh: ::ringkernel::__private::Mesh {
+                    outgoing: &[#(::ringkernel::__private::MessageInfo {
+                        name: <#named as ::ringkernel::__private::DeviceType>::NAME,
+                        tag: <#named as ::ringkernel::__private::RingMessage>::TAG,
+                        size: <#named as ::ringkernel::__private::DeviceType>::SIZE,
+                        variable: <#named as ::ringkernel::__private::RingMessage>::VARIABLE,
+                    }),*],
+                    ..#mesh
+                },
                 sites: &[],
             };
         }
@@ -209,7 +243,8 @@ fn share_sites(first: &mut Kernel, second: &mut Kernel) -> Vec<Site> {
 fn move_sites(code: &mut [Stmt], moved: &[SiteId]) {
     for statement in code {
         if let Stmt::Check { site, .. } | Stmt::Fault { site, .. } = statement {
-            *site = moved[site.0 as usize];
+            // What stands nowhere stays there.
+            *site = moved.get(site.0 as usize).copied().unwrap_or(*site);
         }
         for block in ir_visit::blocks_mut(statement) {
             move_sites(block, moved);
@@ -381,6 +416,20 @@ fn agreement(actor: &valid::ActorImpl, kernel: &Kernel) -> TokenStream {
             #(#messages)*
         };
     }
+}
+
+/// The same of the roots of archives. What they hold lies where C would put it; `ringkernel::payload` asserts that of what rkyv brings.
+fn archives_agree(actor: &valid::ActorImpl, sizes: &[Option<u32>]) -> TokenStream {
+    let checks = actor.handlers.iter().zip(sizes).filter_map(|(handler, size)| {
+        let (message, size) = (&handler.message, Literal::u32_unsuffixed((*size)?));
+        Some(quote_spanned! { at(message) =>
+            const _: () = assert!(
+                ::core::mem::size_of::<::ringkernel::__private::Archived<#message>>() == #size,
+                "this message's archive on devices differs from the one on the host: a field's type is not what its name says"
+            );
+        })
+    });
+    checks.collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The impl half as the macro understands it, and every reason to refuse it.
 
 use crate::collect::fields::strip_groups;
-use crate::collect::paths::path_key;
+use crate::collect::paths::{Paths, path_key};
 use crate::collect::variable;
 use crate::diag::Diagnostic;
 use crate::ir::Scalar;
+use crate::program::{Program, TypeRole};
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::spanned::Spanned;
@@ -286,6 +287,19 @@ fn archive_of(ty: &Type) -> Option<String> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?.ident.to_string();
     last.strip_prefix("Archived").filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// The messages that the impl names, as it spells them.
+pub fn named_messages(actor: &ActorImpl, program: &Program) -> Vec<Path> {
+    let mut paths = Paths::default();
+    for method in actor.handlers.iter().map(|handler| &handler.item).chain(&actor.methods) {
+        paths.add_fn(&method.sig, &method.block);
+    }
+    let is_message = |path: &Path| {
+        let def = program.uses.get(&path_key(path)).and_then(|id| program.types.get(id));
+        def.is_some_and(|def| matches!(def.role, TypeRole::Message { .. } | TypeRole::Variable { .. }))
+    };
+    paths.into_vec().into_iter().filter(is_message).collect()
 }
 
 fn by_reference(receiver: &Receiver) -> bool {

@@ -5,13 +5,17 @@
 
 use super::device_type::{self, Derive};
 use super::{at, report};
+use crate::collect::definition::Types;
 use crate::collect::fields::{Struct, with_true_primitives};
 use crate::collect::variable;
 use crate::diag::Diagnostic;
-use crate::program::TypeRole;
+use crate::program::{TypeRole, Uses};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Data, DeriveInput, Fields, Visibility};
+use syn::{Data, DeriveInput, Expr, Fields, Visibility};
+
+/// The most bytes of a message that does not say: `ringkernel::payload::DEFAULT_MAX_BYTES`.
+const DEFAULT_MAX_BYTES: u32 = 4096;
 
 /// What the struct is to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,7 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
     }
     let (item, mut errors) = variable::read(input);
     let max_bytes = variable::max_bytes(input, &mut errors);
+    let most = most(max_bytes.as_ref(), &mut errors);
     if let (What::Part, Some(limit)) = (what, &max_bytes) {
         errors.push(Diagnostic::new(
             at(limit),
@@ -43,7 +48,7 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
     }
     let archive = archive(&item, input, what);
     let part = part(&item);
-    let message = if what == What::Message { message(&item, max_bytes.as_ref()) } else { TokenStream::new() };
+    let message = if what == What::Message { message(&item, most) } else { TokenStream::new() };
     let checks = checks(&item);
     tokens.extend(quote! {
         const _: () = {
@@ -53,11 +58,25 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
             #checks
         };
     });
-    let role = if what == What::Message { TypeRole::Variable { tag: 0 } } else { TypeRole::Device };
+    let role = if what == What::Message { TypeRole::Variable { tag: 0, most } } else { TypeRole::Device };
     if beside.carries {
         tokens.extend(device_type::carry(&item, role, input.to_token_stream()));
     }
     tokens
+}
+
+/// The number that `max_bytes` is: devices make room for so many bytes, so it is needed now.
+fn most(max_bytes: Option<&Expr>, errors: &mut Vec<Diagnostic>) -> u32 {
+    let Some(expr) = max_bytes else { return DEFAULT_MAX_BYTES };
+    let (types, consts) = Default::default();
+    let value = Types { types: &types, consts: &consts }.length(expr, &Uses::new());
+    value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or_else(|| {
+        errors.push(Diagnostic::new(
+            at(expr),
+            "`max_bytes` is a number, or arithmetic on numbers: devices make room for so many bytes when this is compiled",
+        ));
+        DEFAULT_MAX_BYTES
+    })
 }
 
 /// The shadow, and rkyv's traits for the user's own struct by way of it.
@@ -156,14 +175,10 @@ fn part(item: &Struct) -> TokenStream {
 }
 
 /// `impl DeviceType`, `RingMessage` and `VariableMessage`.
-fn message(item: &Struct, max_bytes: Option<&syn::Expr>) -> TokenStream {
+fn message(item: &Struct, most: u32) -> TokenStream {
     let name = &item.name;
     let text = name.to_string();
     let text = text.trim_start_matches("r#");
-    let most = match max_bytes {
-        Some(most) => quote!(#most),
-        None => quote!(::ringkernel::__private::payload::DEFAULT_MAX_BYTES),
-    };
     quote! {
         #[automatically_derived]
         impl ::ringkernel::__private::DeviceType for #name {

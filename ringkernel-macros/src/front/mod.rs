@@ -15,7 +15,7 @@ mod typed;
 mod types;
 
 use crate::diag::Diagnostic;
-use crate::ir::Kernel;
+use crate::ir::{Kernel, Mesh};
 use crate::program::{Program, TypeRole};
 pub(crate) use parse::NAMES_SOMEONE;
 use proc_macro2::Span;
@@ -29,6 +29,19 @@ pub(crate) struct Options {
     pub(crate) checked: bool,
     /// Whether the device's `usize` is 32 bits wide.
     pub(crate) usize_is_32: bool,
+}
+
+/// Whom an actor's handlers talk to, as far as they can be read; what is wrong with them is nobody's business here.
+pub(crate) fn mesh(program: &Program) -> Mesh {
+    let mut env = Env::new(program);
+    env.check_all();
+    env.mesh
+}
+
+/// Bytes of the root of each handler's archive, for those that take one.
+pub(crate) fn root_sizes(program: &Program) -> Vec<Option<u32>> {
+    let mut env = Env::new(program);
+    (0..program.handlers.len()).map(|handler| lower::root_size(&mut env, handler)).collect()
 }
 
 /// Compiles an actor's handlers.

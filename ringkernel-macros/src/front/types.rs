@@ -118,6 +118,23 @@ pub(crate) enum VarKind {
     Float,
 }
 
+/// What only an archive holds: one of rkyv's archived types. What they hold is such a type in turn, as far as it differs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Arch {
+    /// A number of two bytes or more.
+    Number(Scalar),
+    /// `ArchivedVec<T>`
+    Vec(Rc<Ty>),
+    /// `ArchivedString`
+    String,
+    /// `[u8]`: the bytes of a string.
+    Bytes,
+    /// `ArchivedOption<T>`
+    Option(Rc<Ty>),
+    /// A struct's own.
+    Struct(DefId),
+}
+
 /// A type, or during inference a variable that stands for one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ty {
@@ -126,6 +143,8 @@ pub(crate) enum Ty {
     Tuple(Rc<[Ty]>),
     Struct(DefId),
     Ref(bool, Rc<Ty>),
+    /// Something in an archive, behind a reference.
+    Archived(Arch),
     /// `!`
     Never,
     /// `RingContext`, which is not a value of the device.

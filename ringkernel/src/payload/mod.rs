@@ -147,5 +147,20 @@ pub mod layout {
     }
 }
 
+/// What devices know of rkyv's types: a program that turns on features of rkyv which change them does not compile.
+const _: () = {
+    use rkyv::option::ArchivedOption;
+    use rkyv::rend::{f64_le, u16_le, u32_le, u64_le};
+    use rkyv::string::ArchivedString;
+    use rkyv::tuple::ArchivedTuple2;
+    use rkyv::vec::ArchivedVec;
+    assert!(size_of::<ArchivedVec<u64_le>>() == 8 && align_of::<ArchivedVec<u64_le>>() == 4);
+    assert!(size_of::<ArchivedString>() == 8 && align_of::<ArchivedString>() == 4);
+    assert!(align_of::<u16_le>() == 2 && align_of::<u32_le>() == 4);
+    assert!(align_of::<u64_le>() == 8 && align_of::<f64_le>() == 8);
+    assert!(size_of::<ArchivedOption<u64_le>>() == 16 && size_of::<ArchivedOption<bool>>() == 2);
+    assert!(size_of::<ArchivedTuple2<u8, u64_le>>() == 16);
+};
+
 #[cfg(test)]
 mod tests;

@@ -59,22 +59,31 @@ pub(crate) fn emit(kernel: &Kernel) -> String {
 
 const PARAMETERS: &str = ".param .b64 state, .param .b64 message, .param .b64 reply";
 
+/// Whether a handler asks how long its message is; all are told then.
+fn asks_for_words(kernel: &Kernel) -> bool {
+    kernel.handlers.iter().any(ir_visit::asks_for_words)
+}
+
 /// The function that looks at the tag.
 fn dispatch(kernel: &Kernel, text: &mut String) {
     let none = u32::MAX;
+    let with_words = |text: &'static str| if asks_for_words(kernel) { text } else { "" };
     let _ = write!(
         text,
-        "\n.visible .func (.param .b64 result) ringkernel_dispatch({PARAMETERS}, .param .b32 tag, .param .b32 instance)
+        "\n.visible .func (.param .b64 result) ringkernel_dispatch({PARAMETERS}, .param .b32 tag, .param .b32 instance{})
 {{
     .reg .b64 %state, %message, %reply, %result;
-    .reg .b32 %tag, %instance, %byte;
+    .reg .b32 %tag, %instance, %byte{};
     .reg .pred %p;
     ld.param.b64 %state, [state];
     ld.param.b64 %message, [message];
     ld.param.b64 %reply, [reply];
     ld.param.b32 %tag, [tag];
     ld.param.b32 %instance, [instance];
-"
+{}",
+        with_words(", .param .b32 words"),
+        with_words(", %words"),
+        with_words("    ld.param.b32 %words, [words];\n"),
     );
     for (i, handler) in kernel.handlers.iter().enumerate() {
         let _ = writeln!(text, "    setp.eq.u32 %p, %tag, 0x{:08x};", handler.tag);
@@ -102,16 +111,19 @@ fn dispatch(kernel: &Kernel, text: &mut String) {
         .param .b64 message_;
         .param .b64 reply_;
         .param .b32 instance_;
-        st.param.b64 [state_], %state;
+{}        st.param.b64 [state_], %state;
         st.param.b64 [message_], %message;
         st.param.b64 [reply_], %reply;
         st.param.b32 [instance_], %instance;
-        call (result_), {function}, (state_, message_, reply_, instance_);
+{}        call (result_), {function}, (state_, message_, reply_, instance_{});
         ld.param.b64 %result, [result_];
     }}
     st.param.b64 [result], %result;
     ret;
-"
+",
+            with_words("        .param .b32 words_;\n"),
+            with_words("        st.param.b32 [words_], %words;\n"),
+            with_words(", words_"),
         );
     }
     if kernel.handlers.iter().any(|handler| !handler.message_bools.is_empty()) {
@@ -162,7 +174,11 @@ impl<'a> Writer<'a> {
         self.fault_exits();
         let name = names::function(self.kernel, self.handler);
         let mut text = format!("// {}\n", names::comment(&self.handler.name));
-        let _ = writeln!(text, ".func (.param .b64 result) {name}({PARAMETERS}, .param .b32 instance)\n{{");
+        let words = if asks_for_words(self.kernel) { ", .param .b32 words" } else { "" };
+        let _ = writeln!(
+            text,
+            ".func (.param .b64 result) {name}({PARAMETERS}, .param .b32 instance{words})\n{{"
+        );
         self.declarations(&mut text);
         text.push_str(&self.text);
         text.push_str("}\n");
@@ -184,7 +200,8 @@ impl<'a> Writer<'a> {
             .flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '%')))
             .collect();
         all.retain(|(_, name)| words.contains(name.as_str()));
-        text.push_str("    .reg .b64 %state, %message, %reply;\n    .reg .b32 %instance;\n");
+        text.push_str("    .reg .b64 %state, %message, %reply;\n    .reg .b32 %instance");
+        text.push_str(if asks_for_words(self.kernel) { ", %words;\n" } else { ";\n" });
         text.push_str("    .reg .b32 %w<4>;\n    .reg .b64 %l<4>;\n    .reg .pred %q<4>;\n");
         for class in ["pred", "b32", "b64"] {
             let names: Vec<&str> = all
@@ -209,7 +226,9 @@ impl<'a> Writer<'a> {
                 let _ = writeln!(text, "    .local .align 8 .b8 {name}[{size}];");
             }
         }
-        for (name, class) in [("state", "b64"), ("message", "b64"), ("reply", "b64"), ("instance", "b32")] {
+        let parameters =
+            [("state", "b64"), ("message", "b64"), ("reply", "b64"), ("instance", "b32"), ("words", "b32")];
+        for (name, class) in parameters {
             if words.contains(format!("%{name}").as_str()) {
                 let _ = writeln!(text, "    ld.param.{class} %{name}, [{name}];");
             }

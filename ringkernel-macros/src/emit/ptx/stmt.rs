@@ -189,6 +189,7 @@ impl Writer<'_> {
             }
             Expr::Load(place) => return self.load(reg, place),
             Expr::Instance => return self.line(format!("mov.b32 {d}, %instance;")),
+            Expr::MessageWords => return self.line(format!("mov.b32 {d}, %words;")),
             Expr::HasSender => return self.has_sender(&d),
             Expr::SenderInstance => return self.sender_instance(&d),
             Expr::SentAt => return self.sent_at(&d),

@@ -285,6 +285,7 @@ impl Writer<'_> {
             Expr::Read(var) => self.var(*var),
             Expr::Load(place) => self.load(reg, place),
             Expr::Instance => "instance".into(),
+            Expr::MessageWords => "rk_message_words".into(),
             Expr::HasSender => "(rk_sender().y != 0u)".into(),
             Expr::SenderInstance => "rk_sender().x".into(),
             Expr::SentAt => "rk_clock(3u, 0lu)".into(),

@@ -16,6 +16,7 @@ mod place;
 
 use super::names;
 use crate::ir::{Body, Handler, Kernel, Local, Reg, Scalar, Var};
+use crate::ir_visit;
 use ringkernel_backends::abi::{FaultKind, tag};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -34,10 +35,13 @@ pub(crate) struct Wgsl {
 /// The WGSL of an actor's handlers.
 pub(crate) fn emit(kernel: &Kernel) -> Wgsl {
     let words = |bytes: Option<u32>, least: u32| bytes.unwrap_or(0).div_ceil(4).max(least);
-    let message = words(kernel.handlers.iter().map(|h| h.message_layout.size).max(), 1);
+    let (in_place, copied): (Vec<_>, Vec<_>) =
+        kernel.handlers.iter().partition(|handler| ir_visit::asks_for_words(handler));
+    let message = words(copied.iter().map(|h| h.message_layout.size).max(), 1);
     let reply = words(kernel.handlers.iter().map(|h| h.reply_layout.size).max(), 2);
     let out = effect::out_words(kernel)
         .map_or_else(String::new, |words| format!("var<private> rk_out: array<u32, {words}>;\n"));
+    let length = if !in_place.is_empty() { "var<private> rk_message_words: u32;\n" } else { "" };
     let mut text =
         format!("// {}, the actor \"{}\".\n", names::comment(&kernel.actor), names::comment(&kernel.id));
     for handler in &kernel.handlers {
@@ -51,7 +55,7 @@ pub(crate) fn emit(kernel: &Kernel) -> Wgsl {
 @group(0) @binding(0) var<storage, read_write> rk_state: array<u32>;
 var<private> rk_message: array<u32, {message}>;
 var<private> rk_reply: array<u32, {reply}>;
-{out}
+{out}{length}
 fn rk_fault(kind: u32, site: u32) -> vec2<u32> {{
     rk_reply[0] = kind;
     rk_reply[1] = site;
@@ -139,12 +143,15 @@ struct Writer<'a> {
     leaves: bool,
     /// Numbers auxiliary names.
     auxiliary: u32,
+    /// Whether it reads its message where that lies.
+    in_place: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(kernel: &'a Kernel, handler: &'a Handler) -> Self {
         let (text, frames) = (String::new(), Vec::new());
-        Self { kernel, handler, body: &handler.body, text, indent: 1, frames, leaves: false, auxiliary: 0 }
+        let (body, in_place) = (&handler.body, ir_visit::asks_for_words(handler));
+        Self { kernel, handler, body, text, indent: 1, frames, leaves: false, auxiliary: 0, in_place }
     }
 
     fn function(mut self) -> String {

@@ -19,6 +19,8 @@ impl Writer<'_> {
     fn spot(&mut self, place: &Place, ty: Scalar) -> Spot {
         let (array, base) = match place.root {
             Root::State => ("rk_state".to_string(), "state + "),
+            // Of variable size, it may be too large for memory of the invocation's own.
+            Root::Message if self.in_place => ("rk_in".to_string(), ""),
             Root::Message => ("rk_message".to_string(), ""),
             Root::Reply => ("rk_reply".to_string(), ""),
             Root::Local(local) => (names::local(self.body, local), ""),
@@ -79,8 +81,11 @@ impl Writer<'_> {
     pub(super) fn load(&mut self, reg: Reg, place: &Place) -> String {
         let ty = self.body.regs[reg.0 as usize].ty;
         let Spot { array, word, next, shift } = self.spot(place, ty);
-        let at = format!("{array}[{word}]");
-        let wide = format!("rk_u64({at}, {array}[{next}])");
+        let word_of = |word: &str| {
+            if array == "rk_in" { format!("rk_in({word})") } else { format!("{array}[{word}]") }
+        };
+        let at = word_of(&word);
+        let wide = format!("rk_u64({at}, {})", word_of(&next));
         match ty {
             Scalar::Bool => format!("(extractBits({at}, {shift}, 8u) != 0u)"),
             Scalar::U8 | Scalar::U16 => format!("extractBits({at}, {shift}, {}u)", ty.bits()),

@@ -120,6 +120,7 @@ impl Lower<'_, '_> {
                     return self.receive(route, &ty, expr.span);
                 }
             }
+            Kind::Archived(op, of) if ty.prim().is_none() => return self.archived_value(*op, of),
             Kind::Replace(place, value) => {
                 let new = self.value(value);
                 let new = self.own(new, &ty);
@@ -276,6 +277,7 @@ impl Lower<'_, '_> {
                     }
                 }
             }
+            Kind::Archived(op, of) => self.archived_scalar(*op, of, &ty),
             Kind::Number(method, args, span) => self.number(method, args, *span),
             Kind::Instance => self.emit(Scalar::U32, crate::ir::Expr::Instance),
             Kind::Context(call, args) => self.context(call, args, &ty, expr.span),
@@ -371,8 +373,10 @@ impl Lower<'_, '_> {
                 self.project(&base, &ty, *index)
             }
             Kind::Index(base, index) => {
-                let Ty::Array(element, len) = self.ty(&base.ty) else {
-                    return Target::Value(self.lost());
+                let (element, len) = match self.ty(&base.ty) {
+                    Ty::Array(element, len) => (element, len),
+                    Ty::Archived(arch) => return self.archived_index(base, &arch, index, expr.span),
+                    _ => return Target::Value(self.lost()),
                 };
                 let mut target = if let Kind::Named(_) = base.kind { None } else { Some(self.target(base)) };
                 let index = self.operand(index);

@@ -199,6 +199,13 @@ impl Lower<'_, '_> {
         body: &Expr,
     ) {
         let ty = self.ty(&array.ty);
+        if let Ty::Archived(arch) = &ty {
+            if let Some(run) = self.run(array, arch) {
+                let item = |this: &mut Self, k: Operand| Value::Ref(Box::new(this.element_of(&run, k)));
+                self.over(id, pat, (run.len, reversed), enumerated, item, body);
+            }
+            return;
+        }
         let Ty::Array(element, len) = ty.clone() else { return };
         let target = match by_ref {
             Some(_) => self.target(array),
@@ -215,17 +222,33 @@ impl Lower<'_, '_> {
             }
             target => target,
         };
+        let high = self.int(self.index, len as i128);
+        let item = |this: &mut Self, k: Operand| {
+            let place = this.element(&target, &element, k);
+            match by_ref {
+                Some(_) => Value::Ref(Box::new(place)),
+                None => this.load(&place, &element),
+            }
+        };
+        self.over(id, pat, (high, reversed), enumerated, item, body);
+    }
+
+    /// Runs over the items from 0 to `high`, or back.
+    fn over(
+        &mut self,
+        id: LoopId,
+        pat: &Pat,
+        (high, reversed): (Operand, bool),
+        enumerated: bool,
+        item: impl Fn(&mut Self, Operand) -> Value,
+        body: &Expr,
+    ) {
         let index = self.index;
-        let high = self.int(index, len as i128);
         let low = self.int(index, 0);
         let one = self.int(index, 1);
         let counter = self.b.var(index, "k");
         let item = |this: &mut Self, k: Operand| {
-            let place = this.element(&target, &element, k);
-            let item = match by_ref {
-                Some(_) => Value::Ref(Box::new(place)),
-                None => this.load(&place, &element),
-            };
+            let item = item(this, k);
             if enumerated { Value::Fields(vec![Value::Scalar(k), item]) } else { item }
         };
         self.set(counter, if reversed { high } else { low });

@@ -6,6 +6,7 @@
 //! Start at [`handler`]; `expr` lowers values and places, `control` branches and loops, `iter` the `for`s, `pat` patterns, `call` calls,
 //! `context` what reaches beyond the handler, `arith` operators and casts, [`number`] the methods of numbers, `value` says what values are, `builder` writes statements.
 
+mod archived;
 mod arith;
 mod builder;
 mod call;
@@ -21,9 +22,10 @@ mod value;
 use super::Options;
 use super::typed::env::Env;
 use super::typed::tree::{Body, FnId, LoopId};
-use super::types::{HLC, Prim, Ty};
+use super::types::{Arch, HLC, Prim, Ty};
 use crate::diag::Diagnostic;
 use crate::ir::{self, Const, Label, Operand, Place, Root, Scalar, Stmt};
+pub(crate) use archived::root_size;
 use builder::Builder;
 use proc_macro2::Span;
 pub(crate) use sites::Sites;
@@ -194,7 +196,17 @@ impl Lower<'_, '_> {
         };
         let message = message.clone();
         let reply = if signature.ret == Ty::Never { Ty::unit() } else { signature.ret.clone() };
-        let message_info = self.wire(&message, span)?;
+        let archive = match &message {
+            Ty::Ref(false, inner) => match &**inner {
+                Ty::Archived(Arch::Struct(def)) => Some(*def),
+                _ => None,
+            },
+            _ => None,
+        };
+        let message_info = match archive {
+            Some(def) => self.archive_wire(def, span)?,
+            None => self.wire(&message, span)?,
+        };
         let reply_info = self.wire(&reply, span)?;
         self.answer = Some((reply_info.0.clone(), reply_info.1));
         let reply_place = Place { root: Root::Reply, offset: 0, index: Vec::new() };
@@ -206,6 +218,9 @@ impl Lower<'_, '_> {
             let root = |root| Target::Memory(Place { root, offset: 0, index: Vec::new() });
             let value = match ty {
                 Ty::Context => Value::Context,
+                Ty::Ref(_, inner) if matches!(**inner, Ty::Archived(_)) => {
+                    Value::Ref(Box::new(self.archived_message(inner)))
+                }
                 Ty::Ref(..) => Value::Ref(Box::new(root(Root::State))),
                 ty => self.load(&root(Root::Message), ty),
             };
@@ -225,7 +240,9 @@ impl Lower<'_, '_> {
         let mut code = std::mem::take(&mut self.b.prologue);
         code.extend(self.b.close().0);
         let mut message_bools = Vec::new();
-        self.bools(&message, 0, &mut message_bools);
+        if archive.is_none() {
+            self.bools(&message, 0, &mut message_bools);
+        }
         let builder = std::mem::replace(&mut self.b, Builder::new());
         Some(ir::Handler {
             name: function.name.clone(),
@@ -245,6 +262,20 @@ impl Lower<'_, '_> {
                 code,
             },
         })
+    }
+
+    /// The same of a message of variable size: its most bytes.
+    fn archive_wire(&mut self, def: crate::program::DefId, span: Span) -> Option<(String, u32, ir::Layout)> {
+        let name = self.env.type_name(&Ty::Struct(def));
+        match self.env.type_def(def).role {
+            crate::program::TypeRole::Variable { tag, most } => {
+                Some((name, tag, ir::Layout { size: most / 8 * 8, align: 8 }))
+            }
+            _ => {
+                self.defer(span, format!("`{name}` is not a message of variable size"));
+                None
+            }
+        }
     }
 
     /// A message's name, tag and layout.

@@ -1,9 +1,10 @@
 //! Values and places while lowering: what is a scalar at hand, what lives in memory, and how one becomes the other.
 
 use super::Lower;
-use crate::front::types::{Prim, Ty};
+use crate::front::types::{Arch, Prim, Ty};
 use crate::ir::{Const, Expr, Layout, Operand, Place, Root, Scalar, Stmt, Var};
 use crate::layout::{self, Packer};
+use crate::program::TypeRole;
 use proc_macro2::Span;
 
 /// A value.
@@ -59,13 +60,24 @@ impl Lower<'_, '_> {
                 let (size, align) = self.layout(element);
                 layout::array(Layout { size, align }, *len)
             }
-            Ty::Tuple(_) | Ty::Struct(_) => {
+            Ty::Archived(arch) if !matches!(arch, Arch::Struct(_)) => {
+                let (size, align) = self.archived_layout(arch);
+                Some(Layout { size, align })
+            }
+            Ty::Tuple(_) | Ty::Struct(_) | Ty::Archived(_) => {
                 let mut packer = Packer::default();
                 let fit = self.fields(ty).iter().all(|field| {
                     let (size, align) = self.layout(field);
                     packer.push(Layout { size, align }).is_some()
                 });
-                packer.finish().filter(|_| fit)
+                let mut whole = packer.finish().filter(|_| fit);
+                if let (Ty::Archived(Arch::Struct(def)), Some(layout)) = (ty, &mut whole)
+                    && let TypeRole::Variable { .. } = self.env.type_def(*def).role
+                {
+                    // A message's root is aligned to eight bytes.
+                    *layout = Layout { size: layout.size.next_multiple_of(8), align: 8 };
+                }
+                whole
             }
             _ => Some(layout::UNIT),
         };
@@ -83,6 +95,10 @@ impl Lower<'_, '_> {
         match ty {
             Ty::Tuple(elements) => elements.to_vec(),
             Ty::Struct(def) => match self.env.struct_info(*def) {
+                Some(info) => info.fields.iter().map(|(_, ty)| ty.clone()).collect(),
+                None => Vec::new(),
+            },
+            Ty::Archived(Arch::Struct(def)) => match self.env.archived_info(*def) {
                 Some(info) => info.fields.iter().map(|(_, ty)| ty.clone()).collect(),
                 None => Vec::new(),
             },
@@ -116,6 +132,8 @@ impl Lower<'_, '_> {
         match ty {
             Ty::Prim(_) => 1,
             Ty::Array(element, len) => self.scalars(element).saturating_mul(*len),
+            // Never copied.
+            Ty::Archived(_) => 0,
             _ => self.fields(ty).iter().map(|f| self.scalars(f)).fold(0, u64::saturating_add),
         }
     }

@@ -3,6 +3,7 @@
 //! `if let`, `while let` and `matches!` are gone (they are `match`es), parentheses too; nothing has a type yet. A span is that of the leftmost
 //! token, which is where rustc says a panic comes from.
 
+use crate::collect::variable::Holder;
 use crate::front::types::Prim;
 use crate::ir;
 use proc_macro2::Span;
@@ -48,6 +49,12 @@ pub(crate) enum TypeKind {
     Never,
     /// `RingContext`.
     Context,
+    /// `Archived<T>`
+    Archived(Box<TypeExpr>),
+    /// `Vec<T>` and `Option<T>`, in messages of variable size.
+    Held(Holder, Box<TypeExpr>),
+    /// `String`, in messages of variable size.
+    String,
     /// Reported.
     Error,
 }

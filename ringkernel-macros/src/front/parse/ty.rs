@@ -2,6 +2,7 @@
 
 use super::Parser;
 use super::ast::{TypeExpr, TypeKind};
+use crate::collect::variable;
 use crate::front::types::{HLC, Prim};
 use syn::Type;
 use syn::spanned::Spanned;
@@ -43,12 +44,37 @@ impl Parser {
         TypeExpr { span, kind }
     }
 
+    /// The type of a struct's field. Those of messages of variable size may be what nothing else on a device is.
+    pub(crate) fn field_ty(&mut self, ty: &Type) -> TypeExpr {
+        let span = ty.span();
+        let kind = match ty {
+            Type::Path(path) if variable::is_string(path) => TypeKind::String,
+            Type::Path(path) => match variable::held(path) {
+                Some((holder, part)) => TypeKind::Held(holder, Box::new(self.field_ty(part))),
+                None => return self.ty(ty),
+            },
+            Type::Array(array) => {
+                TypeKind::Array(Box::new(self.field_ty(&array.elem)), Box::new(self.expr(&array.len)))
+            }
+            Type::Tuple(tuple) => TypeKind::Tuple(tuple.elems.iter().map(|ty| self.field_ty(ty)).collect()),
+            Type::Paren(inner) => return self.field_ty(&inner.elem),
+            Type::Group(inner) => return self.field_ty(&inner.elem),
+            _ => return self.ty(ty),
+        };
+        TypeExpr { span, kind }
+    }
+
     fn type_path(&mut self, ty: &syn::TypePath) -> TypeKind {
         let span = ty.span();
         let Some(last) = ty.path.segments.last() else { return TypeKind::Error };
         let name = last.ident.to_string();
         if name == "RingContext" {
             return TypeKind::Context;
+        }
+        if name == "Archived"
+            && let Some(of) = variable::only_argument(last)
+        {
+            return TypeKind::Archived(Box::new(self.field_ty(of)));
         }
         if name == HLC {
             return TypeKind::Prim(Prim::Hlc);

@@ -166,6 +166,10 @@ impl Checker<'_, '_> {
                 Expr { span, ty: Ty::Error, kind: Kind::Error }
             }
             (Ty::Context, _) => self.context_method(&call),
+            (Ty::Archived(arch), _) if turbofish.is_none() => {
+                let arch = arch.clone();
+                self.archived_method(receiver, &arch, &call)
+            }
             _ if turbofish.is_some() => {
                 let span = turbofish.map_or(span, |turbofish| turbofish.span);
                 self.env.error(

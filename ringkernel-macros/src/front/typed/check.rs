@@ -179,6 +179,10 @@ impl<'e, 'p> Checker<'e, 'p> {
                     Ty::Array(element, _) => {
                         ((*element).clone(), Kind::Index(Box::new(base), Box::new(index)))
                     }
+                    Ty::Archived(ref arch) if Self::archived_elements(arch).is_some() => {
+                        let element = Self::archived_elements(arch).unwrap_or(Ty::Error);
+                        (element, Kind::Index(Box::new(base), Box::new(index)))
+                    }
                     other => {
                         self.no_type(&other, span, "cannot be indexed");
                         (Ty::Error, Kind::Error)
@@ -471,7 +475,8 @@ impl<'e, 'p> Checker<'e, 'p> {
 
     /// An operand: std implements the operators for references to numbers too.
     fn value_of_ref(&mut self, expr: Expr) -> Expr {
-        self.auto_deref(expr)
+        let expr = self.auto_deref(expr);
+        self.native(expr)
     }
 
     /// Reports a use of a type that has no such thing.

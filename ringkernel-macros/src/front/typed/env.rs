@@ -5,7 +5,7 @@ use super::tree::{Body, ConstItem, FnId};
 use crate::diag::Diagnostic;
 use crate::front::parse::Parser;
 use crate::front::parse::ast;
-use crate::front::types::Ty;
+use crate::front::types::{Arch, Ty};
 use crate::ir::{Forwards, Mesh, Parcel, Route, RouteId, TopicId};
 use crate::program::{DefId, Program, TypeDef, TypeRole, Uses};
 use proc_macro2::{Span, TokenStream};
@@ -66,8 +66,9 @@ pub(crate) struct Env<'p> {
     methods: HashMap<String, FnId>,
     constants: HashMap<ConstId, (Rc<ast::Const>, Owner)>,
     impl_consts: HashMap<String, usize>,
-    fields: HashMap<DefId, Vec<(String, ast::TypeExpr)>>,
+    fields: HashMap<DefId, Rc<[(String, ast::TypeExpr)]>>,
     structs: HashMap<DefId, Lazy<StructInfo>>,
+    archives: HashMap<DefId, Lazy<StructInfo>>,
     bodies: HashMap<FnId, Lazy<Body>>,
     consts: HashMap<ConstId, Lazy<ConstItem>>,
 }
@@ -102,7 +103,10 @@ impl<'p> Env<'p> {
         }
         let mut fields = HashMap::new();
         for (def, item) in sorted(&program.types) {
-            fields.insert(def, item.fields.iter().map(|(name, ty)| (name.clone(), parser.ty(ty))).collect());
+            fields.insert(
+                def,
+                item.fields.iter().map(|(name, ty)| (name.clone(), parser.field_ty(ty))).collect(),
+            );
         }
         Self {
             program,
@@ -114,6 +118,7 @@ impl<'p> Env<'p> {
             impl_consts,
             fields,
             structs: HashMap::new(),
+            archives: HashMap::new(),
             bodies: HashMap::new(),
             consts: HashMap::new(),
         }
@@ -274,6 +279,14 @@ impl<'p> Env<'p> {
             Ty::Struct(def) => self.program.types.get(def).map_or_else(String::new, |t| t.name.to_string()),
             Ty::Ref(true, inner) => format!("&mut {}", self.type_name(inner)),
             Ty::Ref(false, inner) => format!("&{}", self.type_name(inner)),
+            Ty::Archived(arch) => match arch {
+                Arch::Number(scalar) => format!("{}_le", scalar.name()),
+                Arch::Vec(part) => format!("ArchivedVec<{}>", self.type_name(part)),
+                Arch::String => "ArchivedString".to_owned(),
+                Arch::Bytes => "[u8]".to_owned(),
+                Arch::Option(part) => format!("ArchivedOption<{}>", self.type_name(part)),
+                Arch::Struct(def) => format!("Archived<{}>", self.type_name(&Ty::Struct(*def))),
+            },
             Ty::Never => "!".to_owned(),
             Ty::Context => "RingContext".to_owned(),
             Ty::Var(_) | Ty::Error => "_".to_owned(),
@@ -289,11 +302,28 @@ impl<'p> Env<'p> {
         }
         self.structs.insert(def, Lazy::Busy);
         let item = self.program.types.get(&def)?;
-        let fields = self.fields.remove(&def).unwrap_or_default();
+        let fields = self.fields.get(&def).cloned()?;
         let mut checker = Checker::new(self, Owner::Type(def));
         let fields = fields.iter().map(|(name, ty)| (name.clone(), checker.ty(ty))).collect();
         let info = Rc::new(StructInfo { name: item.name.to_string(), fields });
         self.structs.insert(def, Lazy::Done(Some(info.clone())));
+        Some(info)
+    }
+
+    /// A struct's archive with its fields' types, or `None` if it contains itself.
+    pub(crate) fn archived_info(&mut self, def: DefId) -> Option<Rc<StructInfo>> {
+        match self.archives.get(&def) {
+            Some(Lazy::Done(info)) => return info.clone(),
+            Some(Lazy::Busy) => return None,
+            None => {}
+        }
+        self.archives.insert(def, Lazy::Busy);
+        let item = self.program.types.get(&def)?;
+        let fields = self.fields.get(&def).cloned()?;
+        let mut checker = Checker::new(self, Owner::Type(def));
+        let fields = fields.iter().map(|(name, ty)| (name.clone(), checker.archived(ty))).collect();
+        let info = Rc::new(StructInfo { name: item.name.to_string(), fields });
+        self.archives.insert(def, Lazy::Done(Some(info.clone())));
         Some(info)
     }
 

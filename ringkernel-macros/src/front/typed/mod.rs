@@ -5,6 +5,7 @@
 //!
 //! Start at [`env::Env`] (what a body can name), then [`check`] (expressions), `pat`, `calls`, `context`, `names`.
 
+mod archived;
 mod calls;
 mod check;
 mod context;

@@ -48,6 +48,9 @@ impl Checker<'_, '_> {
                 Ty::Context => Ty::Context,
                 inner => Ty::Ref(*mutable, Rc::new(inner)),
             },
+            TypeKind::Archived(inner) => self.archived(inner),
+            TypeKind::Held(holder, _) => self.only_archived(ty.span, Some(*holder)),
+            TypeKind::String => self.only_archived(ty.span, None),
             TypeKind::Infer => self.table.fresh(VarKind::Any),
             TypeKind::Never => Ty::Never,
             TypeKind::Context => Ty::Context,
@@ -154,6 +157,7 @@ impl Checker<'_, '_> {
             Ty::Tuple(elements) => {
                 member.name.parse::<usize>().ok().and_then(|i| Some((i, elements.get(i)?.clone())))
             }
+            Ty::Archived(arch) => self.archived_field(&arch, member),
             _ => None,
         };
         match found {

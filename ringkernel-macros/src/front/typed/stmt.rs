@@ -333,6 +333,11 @@ impl Checker<'_, '_> {
                 let array = self.auto_deref(array);
                 let element = match self.shallow(&array.ty) {
                     Ty::Array(element, _) => (*element).clone(),
+                    Ty::Archived(ref arch) if Self::archived_elements(arch).is_some() => {
+                        // They are behind a reference.
+                        by_ref = Some(false);
+                        Self::archived_elements(arch).unwrap_or(Ty::Error)
+                    }
                     Ty::Error => return None,
                     other => {
                         let message = format!(

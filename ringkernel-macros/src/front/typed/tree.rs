@@ -100,6 +100,8 @@ pub(crate) enum Kind {
     Instance,
     /// A method of the context that does something, with its arguments.
     Context(Box<ContextCall>, Vec<Expr>),
+    /// What is asked of something in an archive.
+    Archived(ArchivedOp, Box<Expr>),
     /// Elements of a tuple or array, or fields by position in the order written; what the base gives is left out.
     Aggregate {
         fields: Vec<(usize, Expr)>,
@@ -175,6 +177,23 @@ pub(crate) enum ContextCall {
     HasSender,
     SenderInstance,
     SentAt,
+}
+
+/// What can be asked of something in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArchivedOp {
+    /// A number's value.
+    ToNative,
+    /// Of a vector, a string or its bytes.
+    Len,
+    IsEmpty,
+    /// The bytes of a string.
+    AsBytes,
+    /// Of an option.
+    IsSome,
+    IsNone,
+    /// Its type is `(bool, &T)`, as an option's that was received.
+    AsRef,
 }
 
 /// Methods of arrays.

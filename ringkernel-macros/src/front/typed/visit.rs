@@ -1,6 +1,6 @@
 //! Walks over the typed tree, for the questions that lowering asks before it decides.
 
-use super::tree::{Expr, Iter, Kind, Pat, PatKind, StmtKind};
+use super::tree::{ArchivedOp, Expr, Iter, Kind, Pat, PatKind, StmtKind};
 
 impl Expr {
     /// Calls `f` on the expression and everything inside it.
@@ -24,6 +24,7 @@ impl Expr {
             | Kind::Neg(e)
             | Kind::Not(e)
             | Kind::Cast(e)
+            | Kind::Archived(_, e)
             | Kind::Repeat(e, _)
             | Kind::Assert { condition: e, .. }
             | Kind::Loop { body: e, .. } => e.walk(f),
@@ -134,6 +135,7 @@ impl Expr {
                     | Kind::Deref(_)
                     | Kind::Compare(..)
                     | Kind::Not(_)
+                    | Kind::Archived(ArchivedOp::ToNative, _)
                     | Kind::And(..)
                     | Kind::Or(..)
             );

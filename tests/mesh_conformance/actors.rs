@@ -36,6 +36,19 @@ pub struct Echo {
     pub number: u32,
 }
 
+/// Goes to and fro, each time as a reply to the last.
+#[derive(RingMessage, Clone, Copy, Debug)]
+pub struct Ball {
+    pub left: u32,
+}
+
+/// Send the first ball to that instance.
+#[derive(RingMessage, Clone, Copy, Debug)]
+pub struct Serve {
+    pub to: u32,
+    pub left: u32,
+}
+
 /// Reply to whoever sent this.
 #[derive(RingMessage, Clone, Copy, Debug)]
 pub struct ReplyToMe {
@@ -51,10 +64,24 @@ pub struct Writer {
     /// By the instance that replied: what is expected.
     pub echoed: [u32; 8],
     pub disorder: u32,
+    pub balls: u32,
 }
 
 #[ring_kernel]
 impl Writer {
+    #[handler]
+    fn serve(&mut self, ctx: &mut RingContext, msg: Serve) -> bool {
+        ctx.send::<Reader>(msg.to, Ball { left: msg.left }).is_ok()
+    }
+
+    #[handler]
+    fn ball(&mut self, ctx: &mut RingContext, msg: Ball) {
+        self.balls += 1;
+        if msg.left > 0 && !ctx.reply(Ball { left: msg.left - 1 }).is_ok() {
+            self.disorder += 1;
+        }
+    }
+
     #[handler]
     fn write(&mut self, ctx: &mut RingContext, msg: Write) -> Tried {
         let mut tried = Tried { ok: 0, full: 0, gone: 0, no_instance: 0, other: 0 };
@@ -110,10 +137,19 @@ pub struct Reader {
     /// Notes that no kernel sent.
     pub strangers: u32,
     pub unanswered: u32,
+    pub balls: u32,
 }
 
 #[ring_kernel]
 impl Reader {
+    #[handler]
+    fn ball(&mut self, ctx: &mut RingContext, msg: Ball) {
+        self.balls += 1;
+        if msg.left > 0 && !ctx.reply(Ball { left: msg.left - 1 }).is_ok() {
+            self.unanswered += 1;
+        }
+    }
+
     #[handler]
     fn note(&mut self, ctx: &mut RingContext, msg: Note) {
         self.notes += 1;

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     let cases = cases! {
         sends: what_one_instance_sends_another_arrives_once_and_in_order,
             a_reply_goes_to_the_instance_that_sent_and_to_nobody_where_the_host_did,
+            a_reply_to_a_reply_goes_to_who_sent_that,
             a_send_that_reaches_nobody_says_why;
         forwards: a_request_that_is_handed_on_is_answered_once_by_whoever_has_the_duty,
             a_fault_of_the_handler_that_a_request_was_handed_to_reaches_the_asker,

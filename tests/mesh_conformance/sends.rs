@@ -1,6 +1,6 @@
 //! Sends, replies, and what they say.
 
-use crate::actors::{Note, Reader, ReplyToMe, Tried, Write, Writer};
+use crate::actors::{Note, Reader, ReplyToMe, Serve, Tried, Write, Writer};
 use crate::stage::{Outcome, Stage, ask, check, handled, options, same, state, stop};
 
 const READERS: u32 = 5;
@@ -66,6 +66,25 @@ pub async fn a_reply_goes_to_the_instance_that_sent_and_to_nobody_where_the_host
     reader.tell(Note { number: 0, echo: true }).await.map_err(stop)?;
     handled(&reader, notes + 1).await?;
     same("strangers", state::<Reader>(&reader, 0).await?.strangers, 1)
+}
+
+/// A reply is a message like any other: it can be replied to, and so on.
+pub async fn a_reply_to_a_reply_goes_to_who_sent_that(stage: &Stage<'_>) -> Outcome {
+    let writer = stage.launch::<Writer>(options().instances(3)).await?;
+    let reader = stage.launch::<Reader>(options().instances(3)).await?;
+    for w in 0..3 {
+        let served = ask(&writer.at(w).map_err(stop)?, Serve { to: 2 - w, left: 19 + 10 * w }).await?;
+        check(served, || "there is nobody to play with".into())?;
+    }
+    // Half of 20, 30 and 40 each, and the serves.
+    handled(&reader, 45).await?;
+    handled(&writer, 45 + 3).await?;
+    for w in 0..3 {
+        let (writer, reader) = (state::<Writer>(&writer, w).await?, state::<Reader>(&reader, 2 - w).await?);
+        same("balls", (writer.balls, reader.balls), (10 + 5 * w, 10 + 5 * w))?;
+        same("refused", (writer.disorder, reader.unanswered), (0, 0))?;
+    }
+    Ok(())
 }
 
 /// A send says what became of it: nobody is connected, no such instance.

@@ -79,9 +79,6 @@ pub struct ConstDef {
     pub uses: Uses,
 }
 
-/// The identity of `Sent`, which the library's own carrier gives: it is a number on devices.
-pub const SENT: DefId = 0x5e47;
-
 /// Everything a kernel's compilation needs.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -101,4 +98,15 @@ pub struct Program {
     pub impl_consts: Vec<syn::ImplItemConst>,
     /// What the impl's tokens name.
     pub uses: Uses,
+}
+
+impl Program {
+    /// The actor's own id, if the type, written without spaces, is the actor.
+    pub fn own_id(&self, ty: &str) -> Option<String> {
+        let actor = self.types.get(&self.actor)?;
+        match &actor.role {
+            TypeRole::Actor { id } if ty == "Self" || actor.name == ty => Some(id.clone()),
+            _ => None,
+        }
+    }
 }

@@ -484,15 +484,6 @@ impl<'a> RingContext<'a> {
     }
 }
 
-/// What a `#[derive(DeviceType)]` would make, so that handlers can name `Sent` as a type. The number is the compiler's `program::SENT`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __ringkernel_sent {
-    ([{ $($next:tt)* } $($todo:tt)*] $($state:tt)*) => {
-        $($next)* ! { [$($todo)*] $($state)* { { type 24135u64 device [] Sent { number: u32 } } } }
-    };
-}
-
 /// Calls with the message's tag and wire bytes.
 fn encoded<M: RingMessage>(message: &M, call: impl FnOnce(u32, &[u8]) -> Sent) -> Sent {
     message.with_bytes(|bytes| call(M::TAG, bytes)).unwrap_or(Sent::TooLarge)

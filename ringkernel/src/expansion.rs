@@ -126,11 +126,9 @@ impl<A: Handles<M, Reply = R>, M: RingMessage, R: RingMessage> Exchange<A, M, R>
     /// The message's tag.
     pub const TAG: u32 = M::TAG;
     /// What the runtime knows of the message.
-    pub const MESSAGE: MessageInfo =
-        MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: M::VARIABLE };
+    pub const MESSAGE: MessageInfo = message_info::<M>();
     /// What the runtime knows of the reply.
-    pub const REPLY: MessageInfo =
-        MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: R::VARIABLE };
+    pub const REPLY: MessageInfo = message_info::<R>();
 
     /// Runs the handler on a message's bytes and encodes what it answers: the reply's tag and its length.
     ///
@@ -294,6 +292,11 @@ pub trait NotCompiled {
 }
 
 impl<T> NotCompiled for T {}
+
+/// What the runtime knows of a message's type.
+pub const fn message_info<M: RingMessage>() -> MessageInfo {
+    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: M::VARIABLE }
+}
 
 /// Stands in for the id of a type that is no actor and that a handler sends to: rustc says so at the call. The `ID` of an actor, inherent,
 /// goes before this.

@@ -121,8 +121,6 @@ mod tests;
 mod ticket;
 mod timer;
 
-#[doc(hidden)]
-pub use __ringkernel_sent as Sent;
 pub use actor::{Actor, ActorRef, Handles, Request};
 pub use backend::{Backend, BackendReport, PassedOver};
 pub use block::TellManyError;

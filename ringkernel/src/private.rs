@@ -3,7 +3,7 @@
 pub use crate::actor::{Actor, ActorRef, Handles};
 pub use crate::expansion::{
     ActorState, Definition, DeviceCode, Exchange, FieldLayout, Forwarding, InPlace, NoActor, NoExchange,
-    NoForwarding, NoInPlace, NotCompiled, assert_actor_state,
+    NoForwarding, NoInPlace, NotCompiled, assert_actor_state, message_info,
 };
 pub use crate::message::{check_length, decode_field, encode_field, layout};
 pub use crate::native::native_shard;

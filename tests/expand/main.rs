@@ -4,4 +4,5 @@
 
 mod actors;
 mod carriers;
+mod mesh;
 mod wire;

@@ -53,6 +53,8 @@ pub struct Paths {
     found: Vec<Need>,
     keys: HashSet<String>,
     locals: HashSet<String>,
+    /// Inside a function.
+    in_fn: bool,
 }
 
 impl Paths {
@@ -77,8 +79,10 @@ impl Paths {
         locals.visit_signature(signature);
         locals.visit_block(block);
         let outer = std::mem::replace(&mut self.locals, locals.names);
+        self.in_fn = true;
         self.visit_signature(signature);
         self.visit_block(block);
+        self.in_fn = false;
         self.locals = outer;
     }
 
@@ -139,6 +143,13 @@ fn is_associated(path: &Path) -> bool {
     count > 1 && path.segments[count - 2].ident.to_string().starts_with(|c: char| c.is_uppercase())
 }
 
+/// `Sent`, as it is or with the library's name before it.
+fn is_sent(path: &Path) -> bool {
+    let mut names = path.segments.iter().rev();
+    names.next().is_some_and(|last| last.ident == crate::front::SENT)
+        && names.all(|first| first.ident == "ringkernel" || first.ident == "prelude")
+}
+
 /// Names that need no import, or come with the language.
 fn is_language(path: &Path) -> bool {
     let Some(first) = path.segments.first().map(|segment| segment.ident.to_string()) else { return true };
@@ -163,7 +174,11 @@ impl<'ast> Visit<'ast> for Paths {
         if ty.qself.is_some() {
             return;
         }
-        self.need(&ty.path, Kind::Type);
+        // What a send returns is called so, and has no carrier. Who has a message of that name shows it elsewhere: among the handlers' types,
+        // in a struct's fields, before `{…}`.
+        if !(self.in_fn && is_sent(&ty.path)) {
+            self.need(&ty.path, Kind::Type);
+        }
         let last = ty.path.segments.last();
         let generic = last.filter(|last| ["Vec", "Option", "Archived"].iter().any(|name| last.ident == name));
         if let Some(part) = generic.and_then(variable::only_argument) {
@@ -255,13 +270,16 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-enum MacroPart {
+/// A part of a macro's arguments that is code of the handler.
+pub enum MacroPart {
+    /// An expression.
     Expr(Expr),
+    /// A pattern.
     Pat(Pat),
 }
 
 /// Parses the arguments of the macros a handler may use (`assert!` and its kin, `matches!`), which are code of the handler too.
-fn for_macro_parts(mac: &syn::Macro, mut each: impl FnMut(MacroPart)) {
+pub fn for_macro_parts(mac: &syn::Macro, mut each: impl FnMut(MacroPart)) {
     let Some(name) = mac.path.segments.last().map(|segment| segment.ident.to_string()) else { return };
     if name == "matches" {
         let parser = |input: syn::parse::ParseStream<'_>| {
@@ -376,6 +394,23 @@ mod tests {
             }
         });
         assert_eq!(found, ["LIMIT", "SHOWN", "scale", "OTHER", "FIRST", "SECOND"]);
+    }
+
+    #[test]
+    fn whom_a_handler_talks_to_is_not_asked_for_and_what_it_says_is() {
+        let found = of(parse_quote! {
+            fn f(&mut self, ctx: &mut RingContext, at: HlcTimestamp) -> Sent {
+                let sent: ringkernel::Sent = ctx.send::<m::Ledger>(0, Order { id: 1 });
+                let _ = ctx.publish(TOPIC, LIMIT) == Sent::Full || ctx.forward::<Ledger>(1, at).is_ok();
+                while let Some(job) = ctx.try_receive_from_kernel::<Job>("jobs") {}
+                self.publish(OTHER);
+                sent
+            }
+        });
+        assert_eq!(found, ["Order", "LIMIT", "Job", "OTHER"]);
+        let mut paths = Paths::default();
+        paths.add_type(&parse_quote!(Sent));
+        assert_eq!(paths.into_vec().len(), 1, "a message of the user's can be called so");
     }
 
     #[test]

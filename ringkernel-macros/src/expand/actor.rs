@@ -57,6 +57,10 @@ fn needs(actor: &ActorImpl) -> Vec<Need> {
         paths.add_type(&constant.ty);
         paths.add_expr(&constant.expr);
     }
+    for handler in &actor.handlers {
+        paths.add_type(&handler.message);
+        paths.add_type(&handler.reply);
+    }
     for method in actor.handlers.iter().map(|handler| &handler.item).chain(&actor.methods) {
         paths.add_fn(&method.sig, &method.block);
     }

@@ -4,14 +4,14 @@
 //! that makes no difference one text is emitted.
 
 use super::valid::Handler;
-use super::{at, report, valid};
+use super::{at, mesh, report, valid};
 use crate::collect::carrier::Collected;
 use crate::collect::paths::path_key;
 use crate::collect::program::Definitions;
 use crate::diag::Diagnostic;
 use crate::emit;
 use crate::front;
-use crate::ir::{Kernel, Mesh, Parcel, Route, Site, SiteId, Stmt};
+use crate::ir::{Kernel, Site, SiteId, Stmt};
 use crate::ir_visit;
 use crate::location::{self, Location};
 use crate::passes;
@@ -60,7 +60,7 @@ pub fn build(collected: Collected<KernelState>) -> TokenStream {
             let mut tokens = constants(&actor.path, &code);
             tokens.extend(agreement(&actor, &code.checked.kernel));
             tokens.extend(archives_agree(&actor, &front::root_sizes(&program)));
-            tokens.extend(forwards(&actor, &code.checked.kernel.mesh));
+            tokens.extend(mesh::forwards(&actor, &code.checked.kernel.mesh));
             tokens
         }
         // What reads messages of variable size may do more than devices know; it runs on the CPU then.
@@ -114,18 +114,24 @@ fn native_only(actor: &valid::ActorImpl, program: &Program) -> Result<Native, Ve
             native = Native::Able;
         }
     }
+    let mut named: Vec<_> = program.uses.iter().collect();
+    named.sort();
+    for (name, id) in named {
+        let variable = program.types.get(id).is_some_and(|def| matches!(def.role, TypeRole::Variable { .. }));
+        if variable && native == Native::No {
+            native = Native::Only(format!("it has to do with `{name}`, a message of variable size"));
+        }
+    }
     if errors.is_empty() { Ok(native) } else { Err(errors) }
 }
 
-/// The constants of an actor that runs on the CPU only. Whom its handlers talk to is known as far as their calls could be read; what
-/// they may send is every message that they name.
+/// The constants of an actor that runs on the CPU only.
 fn without_device_code(actor: &valid::ActorImpl, program: &Program, reason: &str) -> TokenStream {
     let path = &actor.path;
-    let mut mesh = front::mesh(program);
-    mesh.outgoing.clear();
-    mesh.receives.clear();
-    let mesh = mesh_tokens(&mesh);
-    let named = valid::named_messages(actor, program);
+    let mesh = match mesh::spoken(actor, program) {
+        Ok(mesh) => mesh,
+        Err(errors) => return failed(path, &errors),
+    };
     quote! {
         #[allow(dead_code, unreachable_pub)]
         impl #path {
@@ -139,15 +145,7 @@ fn without_device_code(actor: &valid::ActorImpl, program: &Program, reason: &str
                 wgsl: Self::WGSL,
                 wgsl_needs: ::ringkernel::__private::Needs { int64: false, float64: false },
                 native_only: ::core::option::Option::Some(#reason),
-                mesh: ::ringkernel::__private::Mesh {
-                    outgoing: &[#(::ringkernel::__private::MessageInfo {
-                        name: <#named as ::ringkernel::__private::DeviceType>::NAME,
-                        tag: <#named as ::ringkernel::__private::RingMessage>::TAG,
-                        size: <#named as ::ringkernel::__private::DeviceType>::SIZE,
-                        variable: <#named as ::ringkernel::__private::RingMessage>::VARIABLE,
-                    }),*],
-                    ..#mesh
-                },
+                mesh: #mesh,
                 sites: &[],
             };
         }
@@ -278,7 +276,7 @@ fn constants(path: &Path, code: &Code) -> TokenStream {
     let ptx = by_profile(text_literal(&checked.ptx), text_literal(&wrapping.ptx));
     let wgsl = by_profile(text_literal(&checked.wgsl.text), text_literal(&wrapping.wgsl.text));
     let sites = by_profile(site_table(&checked.sites), site_table(&wrapping.sites));
-    let mesh = by_profile(mesh_tokens(&checked.kernel.mesh), mesh_tokens(&wrapping.kernel.mesh));
+    let mesh = by_profile(mesh::tokens(&checked.kernel.mesh), mesh::tokens(&wrapping.kernel.mesh));
     let needs = by_profile(wgsl_needs(&checked.wgsl), wgsl_needs(&wrapping.wgsl));
     quote! {
         #[allow(dead_code, unreachable_pub)]
@@ -330,57 +328,6 @@ fn site_table(sites: &[Site]) -> TokenStream {
 fn wgsl_needs(wgsl: &emit::wgsl::Wgsl) -> TokenStream {
     let (int64, float64) = (wgsl.int64, wgsl.float64);
     quote! { ::ringkernel::__private::Needs { int64: #int64, float64: #float64 } }
-}
-
-/// Whom the handlers talk to. A kernel's id comes from its type, where that is how the handler names it.
-fn mesh_tokens(mesh: &Mesh) -> TokenStream {
-    let routes = mesh.routes.iter().map(|Route { name, path }| match path {
-        Some(path) => quote! { ::ringkernel::__private::RouteInfo { id: <#path>::ID } },
-        None => quote! { ::ringkernel::__private::RouteInfo { id: #name } },
-    });
-    let topics = mesh.topics.iter().map(|name| quote! { ::ringkernel::__private::TopicInfo { name: #name } });
-    let parcels = |parcels: &[Parcel]| {
-        let parcels = parcels.iter().map(|Parcel { name, tag, size }| {
-            let (tag, size) = (Literal::u32_unsuffixed(*tag), Literal::u32_unsuffixed(*size));
-            quote! { ::ringkernel::__private::MessageInfo { name: #name, tag: #tag, size: #size, variable: false } }
-        });
-        quote! { &[#(#parcels),*] }
-    };
-    let (outgoing, receives) = (parcels(&mesh.outgoing), parcels(&mesh.receives));
-    quote! {{
-        #[allow(unused_imports)]
-        use ::ringkernel::__private::NoActor as _;
-        ::ringkernel::__private::Mesh {
-            routes: &[#(#routes),*],
-            topics: &[#(#topics),*],
-            outgoing: #outgoing,
-            receives: #receives,
-        }
-    }}
-}
-
-/// A handler that forwards lets the receiver answer, so both must answer alike.
-fn forwards(actor: &valid::ActorImpl, mesh: &Mesh) -> TokenStream {
-    let checks = mesh.forwards.iter().map(|forwards| {
-        let name = forwards.path.to_string().replace(' ', "");
-        let own = forwards.path.to_string() == "Self";
-        let path = if own { actor.path.to_token_stream() } else { forwards.path.clone() };
-        let ((message, tag), (reply, reply_tag)) = (&forwards.message, &forwards.reply);
-        let text = format!(
-            "`{name}` answers `{message}` with another type than `{reply}`, which is what this handler answers: the receiver of a \
-             forwarded message answers in the handler's place"
-        );
-        quote_spanned! { at(&forwards.path) =>
-            assert!(::ringkernel::__private::Forwarding::<#path, #tag, #reply_tag>::ANSWERS_ALIKE, #text);
-        }
-    });
-    quote! {
-        const _: () = {
-            #[allow(unused_imports)]
-            use ::ringkernel::__private::NoForwarding as _;
-            #(#checks)*
-        };
-    }
 }
 
 /// The device code was made from tokens; rustc compiles types. These assertions hold them together.

@@ -32,7 +32,7 @@ fn kernel(sites: Vec<Site>, code: Vec<Stmt>) -> Kernel {
         state: Layout { size: 0, align: 1 },
         handlers: vec![handler],
         sites,
-        mesh: Mesh::default(),
+        mesh: crate::ir::Mesh::default(),
     }
 }
 

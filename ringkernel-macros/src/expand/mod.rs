@@ -8,6 +8,7 @@
 //! - [`state`]: `#[ring_kernel(id = …)]` on the struct: the same for the state, the proxy, the control block.
 //! - [`actor`]: `#[ring_kernel]` on the impl: native dispatch, the proxy's methods, the descriptor.
 //! - [`kernel`]: the end of the impl's chain of carriers: PTX and WGSL, and assertions that tokens and types agree.
+//! - [`mesh`]: whom the actor talks to, for the descriptor.
 //! - [`items`]: `#[device_fn]` and `#[device_const]`.
 //!
 //! A mistake is reported once: an expansion with errors still emits what others rely on.
@@ -17,6 +18,7 @@ pub mod attr;
 pub mod device_type;
 pub mod items;
 pub mod kernel;
+pub mod mesh;
 pub mod state;
 pub mod valid;
 pub mod variable;

@@ -15,12 +15,13 @@ mod typed;
 mod types;
 
 use crate::diag::Diagnostic;
-use crate::ir::{Kernel, Mesh};
+use crate::ir::Kernel;
 use crate::program::{Program, TypeRole};
 pub(crate) use parse::NAMES_SOMEONE;
 use proc_macro2::Span;
+pub(crate) use typed::context::not_a_literal;
 use typed::env::Env;
-pub(crate) use types::HLC;
+pub(crate) use types::{HLC, SENT};
 
 /// How to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +30,6 @@ pub(crate) struct Options {
     pub(crate) checked: bool,
     /// Whether the device's `usize` is 32 bits wide.
     pub(crate) usize_is_32: bool,
-}
-
-/// Whom an actor's handlers talk to, as far as they can be read; what is wrong with them is nobody's business here.
-pub(crate) fn mesh(program: &Program) -> Mesh {
-    let mut env = Env::new(program);
-    env.check_all();
-    env.mesh
 }
 
 /// Bytes of the root of each handler's archive, for those that take one.

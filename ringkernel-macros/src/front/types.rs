@@ -7,6 +7,9 @@ use std::rc::Rc;
 /// The one type of the framework that is a scalar on devices.
 pub(crate) const HLC: &str = "HlcTimestamp";
 
+/// What sends return.
+pub(crate) const SENT: &str = "Sent";
+
 /// A primitive type, or one of the framework's that is a number on devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Prim {
@@ -44,7 +47,7 @@ impl Prim {
             Self::Usize => "usize",
             Self::Isize => "isize",
             Self::Hlc => HLC,
-            Self::Sent => "Sent",
+            Self::Sent => SENT,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::emit::{self, testing};
 use crate::front::{Options, compile};
 use crate::ir::{Handler, Kernel};
 use crate::ir_interp::{Deed, End, Machine};
-use crate::program::{ConstDef, DefId, FnDef, Program, SENT, TypeDef, TypeRole};
+use crate::program::{ConstDef, DefId, FnDef, Program, TypeDef, TypeRole};
 use crate::{ir_print, ir_verify, passes};
 use ringkernel_backends::abi::{FaultKind, tag};
 use std::cell::Cell;
@@ -206,7 +206,6 @@ pub(super) fn program(types: &str, code: &str) -> Program {
         };
         uses.insert(name.to_string(), i as u64 + 1);
     }
-    uses.entry("Sent".into()).or_insert(SENT);
     let mut program = Program {
         actor: 1,
         types: HashMap::new(),
@@ -217,9 +216,6 @@ pub(super) fn program(types: &str, code: &str) -> Program {
         impl_consts: Vec::new(),
         uses: uses.clone(),
     };
-    let (name, role) = (quote::format_ident!("Sent"), TypeRole::Device);
-    let sent = TypeDef { def: SENT, name, role, fields: Vec::new(), is_tuple: false, uses: HashMap::new() };
-    program.types.insert(SENT, sent);
     for (i, item) in file.items.into_iter().enumerate() {
         let def = i as u64 + 1;
         let uses = uses.clone();

@@ -14,6 +14,15 @@ use quote::ToTokens;
 use ringkernel_backends::mesh::Sent;
 use std::rc::Rc;
 
+/// What to say where a kernel or topic is named by something else than a literal.
+pub(crate) fn not_a_literal(is_topic: bool) -> String {
+    let (what, example) =
+        if is_topic { ("a topic", "sensors/temperature") } else { ("a kernel's id", "ledger") };
+    format!(
+        "{what} is a string literal here, `\"{example}\"`: devices know it by its number, which is given out when the handler is compiled"
+    )
+}
+
 /// A method call, as written.
 pub(super) struct Call<'a> {
     pub(super) name: &'a ast::Member,
@@ -67,7 +76,7 @@ impl Checker<'_, '_> {
                 act(what, vec![message], sent, span)
             }
             ("publish" | "publish_retained", [topic, message]) => {
-                let topic = match self.literal(topic, "a topic", "sensors/temperature") {
+                let topic = match self.literal(topic, true) {
                     Some(name) => self.env.topic(name),
                     None => TopicId(0),
                 };
@@ -132,7 +141,7 @@ impl Checker<'_, '_> {
     /// The kernel that a type names.
     fn route_of(&mut self, ty: &syn::Type) -> RouteId {
         let text = ty.to_token_stream().to_string().replace(' ', "");
-        match self.env.own_id(&text) {
+        match self.env.program.own_id(&text) {
             Some(id) => self.env.route(id, None),
             None => self.env.route(text, Some(ty.to_token_stream())),
         }
@@ -140,20 +149,17 @@ impl Checker<'_, '_> {
 
     /// The kernel that a literal names.
     fn named_route(&mut self, id: &ast::Expr) -> RouteId {
-        match self.literal(id, "a kernel's id", "ledger") {
+        match self.literal(id, false) {
             Some(id) => self.env.route(id, None),
             None => RouteId(0),
         }
     }
 
-    fn literal(&mut self, expr: &ast::Expr, what: &str, example: &str) -> Option<String> {
+    fn literal(&mut self, expr: &ast::Expr, is_topic: bool) -> Option<String> {
         if let ExprKind::Text(text) = &expr.kind {
             return Some(text.clone());
         }
-        let message = format!(
-            "{what} is a string literal here, `\"{example}\"`: devices know it by its number, which is given out when the handler is compiled"
-        );
-        self.env.error(expr.span, message);
+        self.env.error(expr.span, not_a_literal(is_topic));
         None
     }
 

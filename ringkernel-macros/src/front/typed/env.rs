@@ -7,7 +7,7 @@ use crate::front::parse::Parser;
 use crate::front::parse::ast;
 use crate::front::types::{Arch, Ty};
 use crate::ir::{Forwards, Mesh, Parcel, Route, RouteId, TopicId};
-use crate::program::{DefId, Program, TypeDef, TypeRole, Uses};
+use crate::program::{DefId, Program, TypeDef, Uses};
 use proc_macro2::{Span, TokenStream};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -153,15 +153,6 @@ impl<'p> Env<'p> {
             topics.len() - 1
         });
         TopicId(index as u32)
-    }
-
-    /// The actor's own id, if the type is the actor.
-    pub(crate) fn own_id(&self, ty: &str) -> Option<String> {
-        let actor = self.program.types.get(&self.program.actor)?;
-        match &actor.role {
-            TypeRole::Actor { id } if ty == "Self" || actor.name == ty => Some(id.clone()),
-            _ => None,
-        }
     }
 
     /// Takes note of a type that is sent.

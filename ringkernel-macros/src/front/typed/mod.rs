@@ -8,7 +8,7 @@
 mod archived;
 mod calls;
 mod check;
-mod context;
+pub(crate) mod context;
 pub(crate) mod env;
 pub(crate) mod infer;
 mod names;

@@ -5,9 +5,9 @@ use super::env::StructInfo;
 use super::tree::{Body, Expr, Kind};
 use crate::front::lower;
 use crate::front::parse::ast::{self, TypeKind};
-use crate::front::types::{Prim, Ty, VarKind};
+use crate::front::types::{Prim, SENT, Ty, VarKind};
 use crate::ir::{Const, Scalar};
-use crate::program::{DefId, SENT};
+use crate::program::DefId;
 use proc_macro2::Span;
 use std::rc::Rc;
 
@@ -27,8 +27,8 @@ impl Checker<'_, '_> {
                 }
             }
             TypeKind::Path(path) => match self.env.find_type(self.owner, path) {
-                Some(SENT) => Ty::Prim(Prim::Sent),
                 Some(def) => Ty::Struct(def),
+                None if path.last() == SENT => Ty::Prim(Prim::Sent),
                 None => {
                     let message = format!(
                         "`{0}` is not a type that devices know; add `#[derive(DeviceType)]` to the struct and name it as `{0}`, \

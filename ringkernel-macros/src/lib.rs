@@ -182,6 +182,48 @@ pub fn ring_kernel(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// `fn name(&mut self, ctx: &mut RingContext, msg: Message) -> Reply`, or `&self` where the state does not change. Without a reply type
 /// the answer is `()`. For an example see [`macro@ring_kernel`].
+///
+/// Besides answering, a handler sends through its context, and asks it for the time:
+///
+/// ```
+/// use ringkernel::prelude::*;
+///
+/// # #[ring_kernel(id = "ledger")]
+/// # #[derive(Default)]
+/// # struct Ledger { cents: i64 }
+/// # #[ring_kernel]
+/// # impl Ledger {
+/// #     #[handler]
+/// #     fn book(&mut self, _ctx: &mut RingContext, cents: i64) -> i64 { self.cents += cents; self.cents }
+/// # }
+/// #[ring_kernel(id = "teller")]
+/// #[derive(Default)]
+/// struct Teller {
+///     refused: u32,
+///     last: HlcTimestamp,
+/// }
+///
+/// #[ring_kernel]
+/// impl Teller {
+///     #[handler]
+///     fn pay(&mut self, ctx: &mut RingContext, cents: i64) -> i64 {
+///         self.last = ctx.now();
+///         // `Ledger` answers in our place: with what it answers to an `i64`, so an `i64` it is here.
+///         match ctx.forward::<Ledger>(0, cents) {
+///             Sent::Ok => return 0,
+///             Sent::Full => self.refused += 1,
+///             _ => {}
+///         }
+///         if !ctx.publish("tellers/refused", self.refused).is_ok() {
+///             self.refused += 1;
+///         }
+///         -1
+///     }
+/// }
+/// ```
+///
+/// A kernel is named by its type or by its id, a topic by its name; both must be literals. An `Option` is what `try_receive_from_kernel` returns, and
+/// is taken apart where it comes from, by `if let`, `while let`, `let … else` or `match`; it is no value of a device elsewhere.
 #[proc_macro_attribute]
 pub fn handler(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::handler(args.into(), item.into()).into()

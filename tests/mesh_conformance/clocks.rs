@@ -4,6 +4,7 @@ use crate::stage::{Outcome, Stage, ask, check, handled, in_time, options, same, 
 use futures::StreamExt;
 use ringkernel::Hlc;
 use ringkernel::prelude::*;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Goes from instance to instance and from kernel to kernel.
 #[derive(RingMessage, Clone, Copy, Debug)]
@@ -85,18 +86,21 @@ pub async fn clocks_are_past_every_cause_from_handler_to_handler_and_back_to_the
     let clock = stage.runtime.clock();
     let mut outputs = [runner.outputs::<Rumour>().map_err(stop)?, other.outputs::<Rumour>().map_err(stop)?];
     for round in 0..4 {
-        let before = clock.tick();
-        let first = ask(&runner.at(round).map_err(stop)?, Baton { left: HOPS, at: before }).await?;
+        // From here on the time of day alone would not do: whoever has not seen the sender's clock is behind it.
+        let begins = runner.at(round).map_err(stop)?;
+        let ahead = ahead_of_the_time_of_day(200);
+        let heard = ask(&begins, Rumour { at: ahead }).await?;
+        let first = ask(&begins, Baton { left: HOPS, at: heard.after }).await?;
         let [one, two] = &mut outputs;
         let last = in_time("the last runner", futures::future::select(one.next(), two.next())).await?;
         let last = last.factor_first().0.ok_or("the kernel ended".to_owned())?.map_err(stop)?;
         let after = clock.tick();
         check(
-            before < first && first < last.message.at && last.message.at < last.at && last.at < after,
-            || format!("not in order: {before}, {first}, {}, {}, {after}", last.message.at, last.at),
+            ahead < first && first < last.message.at && last.message.at < last.at && last.at < after,
+            || format!("not in order: {ahead}, {first}, {}, {}, {after}", last.message.at, last.at),
         )?;
     }
-    let all = 4 * (u64::from(HOPS) + 1);
+    let all = 4 * (u64::from(HOPS) + 2);
     let both = || runner.control().messages_processed + other.control().messages_processed;
     crate::stage::until("all were handled", || both() >= all).await?;
     let mut runs = 0;
@@ -107,25 +111,29 @@ pub async fn clocks_are_past_every_cause_from_handler_to_handler_and_back_to_the
         same("a clock that was not past a cause", of_other.wrong, 0)?;
         runs += u64::from(state.runs + of_other.runs);
     }
-    same("messages", runs, all)
+    same("messages", runs + 4, all)
 }
 
 /// A timestamp that is seen moves a kernel's clock, unless it is too far ahead to be believed.
 pub async fn a_clock_believes_a_timestamp_within_the_drift_bound_and_no_other(stage: &Stage<'_>) -> Outcome {
     let runner = stage.launch::<Runner>(options()).await?;
     let clock = stage.runtime.clock();
-    let ahead = |millis: u64| {
-        HlcTimestamp::from_u64(clock.now().as_u64() + ((millis * 1000) << HlcTimestamp::COUNTER_BITS))
-    };
     let bound = Hlc::MAX_DRIFT.as_millis() as u64;
-    let near = ahead(bound / 2);
+    let near = ahead_of_the_time_of_day(bound - 50);
     let heard = ask(&runner, Rumour { at: near }).await?;
-    check(heard.before < near && heard.after > near, || format!("{near}: {heard:?}"))?;
-    for far in [ahead(2 * bound), ahead(3_600_000), HlcTimestamp::from_u64(u64::MAX)] {
+    check(heard.before < heard.after && heard.after > near, || format!("{near}: {heard:?}"))?;
+    let hours = ahead_of_the_time_of_day(3_600_000);
+    for far in [ahead_of_the_time_of_day(2 * bound + 1000), hours, HlcTimestamp::from_u64(u64::MAX)] {
         let heard = ask(&runner, Rumour { at: far }).await?;
         check(heard.before < heard.after && heard.after < far, || format!("{far}: {heard:?}"))?;
     }
     // Nor does the host follow.
-    check(clock.now() < ahead(bound), || "the host's clock was led away".into())?;
+    check(clock.now() < ahead_of_the_time_of_day(bound), || "the host's clock was led away".into())?;
     handled(&runner, 4).await
+}
+
+/// So many milliseconds.
+fn ahead_of_the_time_of_day(millis: u64) -> HlcTimestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    HlcTimestamp::from_u64((now.as_micros() as u64 + millis * 1000) << HlcTimestamp::COUNTER_BITS)
 }

@@ -99,9 +99,12 @@ pub async fn what_spills_to_the_host_all_arrives_in_order(stage: &Stage<'_>) -> 
     // Some devices keep what spilled with the mailbox, of others the host does.
     let waiting = || reader.mailbox().waiting + writer.relays().waiting;
     until("all wait", || waiting() == 40).await?;
+    let backlog = 600;
+    let tried = ask(&writer, Write { to: 0, count: backlog, way: 0, echo: false }).await?;
+    same("sends", tried, Tried { ok: backlog, ..Tried::default() })?;
     same("full, dropped", (reader.mailbox().full, reader.mailbox().dropped), (0, 0))?;
     in_time("activate", reader.activate()).await?.map_err(stop)?;
-    let mut sent = 40;
+    let mut sent = 40 + backlog;
     for _ in 0..20 {
         let tried = ask(&writer, Write { to: 0, count: 10, way: 0, echo: false }).await?;
         same("sends", tried, Tried { ok: 10, ..Tried::default() })?;

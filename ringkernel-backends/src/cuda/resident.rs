@@ -474,12 +474,13 @@ impl Kernel for CudaKernel {
 
     fn heartbeat(&self, shard: usize) -> u64 {
         let finished = self.ports.get(shard).map_or(0, |port| port.requests.consumed());
+        let received = self.core.received(shard as u32 % self.core.shards);
         let beat = self.core.beat(shard as u32 % self.core.shards);
         // Relaxed: figures. A kernel that was sent home obeyed, so it is alive, however long what it waits for takes.
         let relaunches = self.core.relaunches.load(Ordering::Relaxed);
         let away = self.core.away.load(Ordering::Relaxed);
         let away = if away { self.core.launched.elapsed().as_nanos() as u64 } else { 0 };
-        [beat, relaunches, away].into_iter().fold(finished, u64::wrapping_add)
+        [received, beat, relaunches, away].into_iter().fold(finished, u64::wrapping_add)
     }
 
     fn must_be_polled(&self) -> bool {

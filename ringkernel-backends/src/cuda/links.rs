@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How long a sender tries for a mailbox whose oldest messages are to be discarded.
 const DISCARDING: Duration = Duration::from_micros(200);
 
+/// The longest that a sender waits for room, and with it a warp: it looks for what it is told no sooner.
+const LONGEST_BLOCK: Duration = Duration::from_millis(1);
+
 /// One line of a table; `runtime/calls/deliver.ptx` knows these offsets.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
@@ -255,7 +258,7 @@ impl Core {
             kind: ON_DEVICE,
             number: spec.number.into(),
             policy,
-            block: block.as_nanos().min(u32::MAX.into()) as u32,
+            block: block.min(LONGEST_BLOCK).as_nanos() as u32,
             most_words: shape.payload_words() as u32,
             ..Entry::default()
         };

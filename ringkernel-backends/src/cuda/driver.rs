@@ -124,6 +124,11 @@ impl Context {
         let wsl =
             std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|r| r.contains("microsoft"));
         let watchdog = wsl || attribute(A::CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT)? != 0;
+        // A kernel that needs more memory for its threads than those before would wait until they have returned, were that memory given back after
+        // each launch. A context that somebody else has made already may refuse, and keeps its flags.
+        let keep = sys::CUctx_flags_enum::CU_CTX_LMEM_RESIZE_TO_MAX as u32;
+        // SAFETY: `device` came from the driver.
+        let _ = unsafe { sys::cuDevicePrimaryCtxSetFlags_v2(device, keep) };
         // SAFETY: `device` came from the driver.
         let raw = check("cuDevicePrimaryCtxRetain", unsafe { result::primary_ctx::retain(device) })?;
         let context =

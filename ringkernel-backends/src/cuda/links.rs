@@ -5,45 +5,39 @@
 //! memory that is still there.
 
 use super::driver::{DeviceMemory, Pinned};
+use super::mailbox::{HEAD_BYTES, Mailbox};
 use super::prepare::{PARAMS, SHARD_PARAMS};
 use super::resident::Core;
 use crate::abi::SlotShape;
 use crate::kernel::DeviceError;
-use crate::mesh::{KernelNumber, MailboxSnapshot, MeshSpec, Overflow};
+use crate::mesh::{KernelNumber, MeshSpec};
 use bytemuck::{Pod, Zeroable};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// How long a sender tries for a mailbox whose oldest messages are to be discarded.
-const DISCARDING: Duration = Duration::from_micros(200);
-
-/// The longest that a sender waits for room, and with it a warp: it looks for what it is told no sooner.
-const LONGEST_BLOCK: Duration = Duration::from_millis(1);
 
 /// One line of a table; `runtime/calls/deliver.ptx` knows these offsets.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
-struct Entry {
-    heads: u64,
-    slots: u64,
-    mask: u32,
-    slot_bytes: u32,
-    shift: u32,
-    instances: u32,
-    kind: u32,
-    number: u32,
-    policy: u32,
-    block: u32,
-    most_words: u32,
-    instance: u32,
+pub(super) struct Entry {
+    pub(super) heads: u64,
+    pub(super) slots: u64,
+    pub(super) mask: u32,
+    pub(super) slot_bytes: u32,
+    pub(super) shift: u32,
+    pub(super) instances: u32,
+    pub(super) kind: u32,
+    pub(super) number: u32,
+    pub(super) policy: u32,
+    pub(super) block: u32,
+    pub(super) most_words: u32,
+    pub(super) instance: u32,
     /// Which pair of counts says whether what was spilled to it has arrived.
-    spill: u32,
-    pad: u32,
+    pub(super) spill: u32,
+    pub(super) pad: u32,
 }
 
 /// What `Entry::kind` says; 0 is nobody.
-const ON_DEVICE: u32 = 1;
+pub(super) const ON_DEVICE: u32 = 1;
 const BY_HOST: u32 = 2;
 /// What `Entry::policy` says of those that device code must tell apart.
 pub(super) const DROP_OLDEST: u32 = 2;
@@ -100,18 +94,6 @@ const SPILLS: usize = 64;
 /// Bytes of a kept message in front of its payload.
 const STASH_HEAD: u32 = 16;
 
-/// A kernel's mailbox: a ring a shard.
-struct Mailbox {
-    heads: DeviceMemory,
-    slots: DeviceMemory,
-    entry: Entry,
-}
-
-/// Bytes of a shard's line of counters: the next position, room, how often there was none, how many are to be discarded.
-const HEAD_BYTES: usize = 128;
-const ROOM: usize = 4;
-const FULL: usize = 8;
-
 /// Whom something is sent to.
 #[derive(Clone, Default)]
 pub(super) struct Neighbour {
@@ -167,30 +149,46 @@ struct Tables {
     topics: Vec<Option<Subscribers>>,
     /// What the device reads; replaced as a whole.
     memory: Vec<DeviceMemory>,
-    /// Receivers that spill, each in the place of its counts; how much was spilled to each by each shard, and how much of that has arrived.
-    spills: Vec<u32>,
+    /// How much was spilled to each receiver by each shard; see [`Returns`].
     spilled: Option<DeviceMemory>,
-    returned: Option<Pinned>,
     /// Messages that wait for a handler to ask for them.
     stash: Option<DeviceMemory>,
 }
 
+/// How much of what was spilled has arrived, by receiver (in the place of its counts) and shard. Under a lock of its own: whoever drains the replies
+/// counts here, and must not wait for a kernel that is at rest.
+#[derive(Default)]
+struct Returns {
+    receivers: Vec<u32>,
+    counts: Option<Pinned>,
+}
+
 /// A kernel's neighbours.
 pub(super) struct Links {
-    spec: MeshSpec,
-    shape: SlotShape,
-    instances: u32,
-    first_position: u64,
+    pub(super) spec: MeshSpec,
+    pub(super) shape: SlotShape,
+    pub(super) instances: u32,
+    pub(super) first_position: u64,
     tables: Mutex<Tables>,
+    returns: Mutex<Returns>,
 }
 
 impl Links {
     pub(super) fn new(spec: MeshSpec, shape: SlotShape, instances: u32, first_position: u64) -> Self {
-        Self { spec, shape, instances, first_position, tables: Mutex::default() }
+        Self { spec, shape, instances, first_position, tables: Mutex::default(), returns: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn returns(&self) -> MutexGuard<'_, Returns> {
+        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mailbox, if there is one.
+    pub(super) fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        self.lock().mailbox.clone()
     }
 
     /// What a shard's parameters say before there is any neighbour.
@@ -200,7 +198,25 @@ impl Links {
     }
 }
 
+impl Returns {
+    fn count(&self, shard: usize, place: usize) -> Option<&AtomicU32> {
+        // SAFETY: in bounds of the block (asserted there), which lives as long as the borrow, and reached through atomics only.
+        self.counts
+            .as_ref()
+            .map(|counts| unsafe { &*counts.host(4 * (SPILLS * shard + place)).cast::<AtomicU32>() })
+    }
+}
+
 impl Core {
+    /// Tables for handlers that send before there is anybody: every route leads nowhere.
+    pub(super) fn write_first_links(&self) -> Result<(), DeviceError> {
+        let mesh = &self.descriptor.mesh;
+        if mesh.routes.is_empty() && mesh.topics.is_empty() && mesh.outgoing.is_empty() {
+            return Ok(());
+        }
+        self.write_links(&mut self.links.lock())
+    }
+
     /// This kernel as somebody to send to. Its mailbox is made when this is first asked.
     pub(super) fn neighbour(&self) -> Result<Neighbour, DeviceError> {
         if self.event_driven {
@@ -219,50 +235,6 @@ impl Core {
             }
         };
         Ok(Neighbour { entry: mailbox.entry, _mailbox: Some(mailbox) })
-    }
-
-    fn make_mailbox(&self) -> Result<Mailbox, DeviceError> {
-        let Links { spec, shape, instances, first_position, .. } = &self.links;
-        let (shards, capacity) = (self.shards as usize, spec.mailbox as usize);
-        let what = || format!("mailboxes of {capacity} slots");
-        let bytes = (shape.bytes() * capacity)
-            .checked_mul(shards)
-            .ok_or_else(|| DeviceError::OutOfMemory { bytes: u64::MAX, what: what() })?;
-        let pool = &self.shared.pool;
-        let heads = DeviceMemory::zeroed(pool, HEAD_BYTES * shards, "mailbox counters")?;
-        let slots = DeviceMemory::zeroed(pool, bytes, &what())?;
-        let start = *first_position as u32;
-        if start != 0 {
-            // No word of an unwritten slot may look like a sequence that is waited for: they are those of the lap before.
-            slots.write(0, bytemuck::cast_slice(&vec![start; bytes / 4]))?;
-        }
-        let mut lines = vec![[0u32; HEAD_BYTES / 4]; shards];
-        for line in &mut lines {
-            line[0] = start;
-            line[ROOM / 4] = spec.mailbox;
-        }
-        heads.write(0, bytemuck::cast_slice(&lines))?;
-        let (policy, block) = match spec.overflow {
-            Overflow::Reject => (0, Duration::ZERO),
-            Overflow::Block { at_most } => (1, at_most),
-            Overflow::DropOldest => (DROP_OLDEST, DISCARDING),
-            Overflow::Spill => (SPILL, Duration::ZERO),
-        };
-        let entry = Entry {
-            heads: heads.address,
-            slots: slots.address,
-            mask: spec.mailbox - 1,
-            slot_bytes: shape.bytes() as u32,
-            shift: self.shards.ilog2(),
-            instances: *instances,
-            kind: ON_DEVICE,
-            number: spec.number.into(),
-            policy,
-            block: block.min(LONGEST_BLOCK).as_nanos() as u32,
-            most_words: shape.payload_words() as u32,
-            ..Entry::default()
-        };
-        Ok(Mailbox { heads, slots, entry })
     }
 
     /// Points a route somewhere else.
@@ -284,32 +256,59 @@ impl Core {
             return Ok(to);
         }
         let shards = self.shards as usize;
+        let mut returns = self.links.returns();
         if tables.spilled.is_none() {
-            tables.returned = Some(self.shared.arena.take(4 * SPILLS * shards)?);
-            tables.spilled =
-                Some(DeviceMemory::zeroed(&self.shared.pool, 8 * SPILLS * shards, "counts of spills")?);
+            returns.counts = Some(self.shared.arena.take(4 * SPILLS * shards)?);
+            let bytes = 8 * SPILLS * shards;
+            tables.spilled = Some(DeviceMemory::zeroed(&self.shared.pool, bytes, "counts of spills")?);
         }
         let number = to.entry.number;
-        let place = tables.spills.iter().position(|known| *known == number).unwrap_or_else(|| {
-            tables.spills.push(number);
-            tables.spills.len() - 1
-        });
-        if place >= SPILLS {
-            tables.spills.pop();
-            return Ok(to.refusing());
-        }
+        let known = returns.receivers.iter().position(|known| *known == number);
+        let place = match known {
+            Some(place) => place,
+            None if returns.receivers.len() < SPILLS => {
+                returns.receivers.push(number);
+                returns.receivers.len() - 1
+            }
+            // Of one that no route leads to any more, if all that was spilled to it has arrived.
+            None => {
+                let idle = (0..SPILLS).filter(|&place| {
+                    let receiver = returns.receivers[place];
+                    tables.routes.iter().all(|route| route.entry.number != receiver)
+                });
+                match idle.into_iter().find(|&place| self.all_returned(tables, &returns, place)) {
+                    Some(place) => {
+                        returns.receivers[place] = number;
+                        place
+                    }
+                    None => return Ok(to.refusing()),
+                }
+            }
+        };
         to.entry.spill = place as u32;
         Ok(to)
     }
 
+    /// Whether all that was spilled to the receiver in this place has arrived.
+    fn all_returned(&self, tables: &Tables, returns: &Returns, place: usize) -> bool {
+        let Some(spilled) = &tables.spilled else { return true };
+        (0..self.shards as usize).all(|shard| {
+            let mut count = [0; 4];
+            spilled.read(8 * (SPILLS * shard + place), &mut count).is_ok()
+                && returns.count(shard, place).is_some_and(|returned| {
+                    // Relaxed: nobody adds to it any more if it is equal.
+                    returned.load(Ordering::Relaxed) == u32::from_le_bytes(count)
+                })
+        })
+    }
+
     /// What a shard spilled to a receiver has been handed over: one message more.
     pub(super) fn count_returned(&self, shard: usize, receiver: KernelNumber) {
-        let tables = self.links.lock();
-        let place = tables.spills.iter().position(|known| *known == u32::from(receiver));
-        let returned = tables.returned.as_ref().filter(|_| shard < self.shards as usize);
-        if let (Some(place), Some(returned)) = (place, returned) {
-            // SAFETY: in bounds of the block, which is alive while the tables are locked, and reached through atomics only.
-            let count = unsafe { &*returned.host(4 * (SPILLS * shard + place)).cast::<AtomicU32>() };
+        let returns = self.links.returns();
+        let place = returns.receivers.iter().position(|known| *known == u32::from(receiver));
+        let count =
+            place.filter(|_| shard < self.shards as usize).and_then(|place| returns.count(shard, place));
+        if let Some(count) = count {
             // Release: a shard that sees the count sends directly again, behind the message that was handed over before.
             count.fetch_add(1, Ordering::Release);
         }
@@ -353,22 +352,6 @@ impl Core {
         missed
     }
 
-    /// The mailbox in figures.
-    pub(super) fn mailbox_figures(&self) -> MailboxSnapshot {
-        let Some(mailbox) = self.links.lock().mailbox.clone() else { return MailboxSnapshot::default() };
-        let mut heads = vec![0u8; HEAD_BYTES * self.shards as usize];
-        let _ = mailbox.heads.read(0, &mut heads);
-        let full = heads
-            .chunks_exact(HEAD_BYTES)
-            .map(|line| bytemuck::pod_read_unaligned::<u64>(&line[FULL..FULL + 8]))
-            .sum();
-        let figures = (0..self.shards)
-            .map(|shard| (self.received(shard), self.telemetry(shard).snapshot().messages_dropped));
-        figures.fold(MailboxSnapshot { full, ..MailboxSnapshot::default() }, |all, (received, dropped)| {
-            MailboxSnapshot { received: all.received + received, dropped: all.dropped + dropped, ..all }
-        })
-    }
-
     /// Writes the tables to fresh memory and points the kernel at them, while no handler runs.
     fn write_links(&self, tables: &mut Tables) -> Result<(), DeviceError> {
         let pool = &self.shared.pool;
@@ -407,7 +390,7 @@ impl Core {
         }
         let stash = tables.stash.as_ref().map_or(0, |stash| stash.address);
         let spilled = tables.spilled.as_ref().map_or(0, |spilled| spilled.address);
-        let returned = tables.returned.as_ref().map_or(0, |returned| returned.device(0));
+        let returned = self.links.returns().counts.as_ref().map_or(0, |counts| counts.device(0));
         let mailbox = tables.mailbox.as_ref();
         let entry = mailbox.map_or(Entry::default(), |mailbox| mailbox.entry);
         let shard = |shard: u32| LinkParams {

@@ -35,11 +35,11 @@ const REPLY_HEAD: usize = 256;
 const SLOTS: usize = 384;
 
 /// The device-side save area of a shard: what a paused kernel goes on with.
-const SAVED_BYTES: usize = 128;
+pub(super) const SAVED_BYTES: usize = 128;
 /// Its running minimum, which starts at the largest value.
 const SAVED_MIN: usize = 48;
 /// The next message of its mailbox.
-const SAVED_MAIL: usize = 56;
+pub(super) const SAVED_MAIL: usize = 56;
 
 /// Bytes of a shard's parameters: [`ShardParams`], and from [`PARAMS`] on where its neighbours are (`links`).
 pub(super) const SHARD_PARAMS: usize = 256;
@@ -225,7 +225,7 @@ pub(super) fn launch(
         params,
         links,
         state,
-        _saved: saved,
+        saved,
         pinned,
         shard_bytes,
         cached,

@@ -2,10 +2,12 @@
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::links::{Links, Neighbour};
-use super::prepare::{ACK, BEAT, CONTROL, RECEIVED, TELEMETRY};
+use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
-use crate::abi::{ControlBlock, ControlSnapshot, TelemetryBuffer, TelemetrySnapshot, state_stride};
+use crate::abi::{
+    ControlBlock, ControlSnapshot, Correlation, TelemetryBuffer, TelemetrySnapshot, state_stride,
+};
 use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Subscriber, Target, as_kernel};
@@ -30,7 +32,7 @@ pub(super) struct Core {
     /// Where others are, and its mailbox.
     pub(super) links: Links,
     pub(super) state: DeviceMemory,
-    pub(super) _saved: DeviceMemory,
+    pub(super) saved: DeviceMemory,
     pub(super) pinned: Arc<Pinned>,
     pub(super) shard_bytes: usize,
     /// Bytes of each shard's state that are kept in shared memory.
@@ -76,6 +78,7 @@ pub(super) fn start(
     active: bool,
 ) -> Result<Arc<dyn Kernel>, DeviceError> {
     let core = Arc::new(core);
+    core.write_first_links()?;
     core.shared.registry.start(&core)?;
     let per_shard = instances.div_ceil(core.shards) as usize;
     let state_stride = state_stride(core.descriptor.state_size, core.descriptor.state_align) as usize;
@@ -125,15 +128,6 @@ impl Core {
             unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + BEAT).cast::<AtomicU64>() };
         // Relaxed: whether it moves is all that is asked.
         beat.load(Ordering::Relaxed)
-    }
-
-    /// Messages the shard has taken from its mailbox.
-    pub(super) fn received(&self, shard: u32) -> u64 {
-        // SAFETY: as for `control`.
-        let received =
-            unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + RECEIVED).cast::<AtomicU64>() };
-        // Relaxed: a figure.
-        received.load(Ordering::Relaxed)
     }
 
     /// Runs `change` on the parameters while no handler runs; the kernel reads them before one does again.
@@ -522,6 +516,11 @@ impl Kernel for CudaKernel {
 
     fn relayed(&self, shard: usize, receiver: KernelNumber) {
         self.core.count_returned(shard, receiver);
+    }
+
+    fn unanswered(&self) -> Vec<Correlation> {
+        let over = self.core.phase.try_lock().is_ok_and(|phase| *phase == Phase::Ended);
+        if over { self.core.unanswered_mail() } else { Vec::new() }
     }
 
     fn mailbox(&self) -> MailboxSnapshot {

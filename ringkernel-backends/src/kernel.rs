@@ -4,7 +4,7 @@
 //! rings, its control block, its telemetry. Nothing here knows of futures or lifecycles; `ringkernel` builds those on top.
 
 use crate::abi::{ControlSnapshot, Correlation, FaultKind, Header, Ring, TelemetrySnapshot};
-use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target};
+use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target, relay_into};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -417,19 +417,7 @@ pub trait Kernel: Send + Sync {
     ///
     /// Whatever the end, [`relayed`](Self::relayed) tells the sender.
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {
-        let ports = self.ports();
-        let shard = header.instance as usize % ports.len().max(1);
-        let Some(port) = ports.get(shard) else { return Sent::Gone };
-        if payload.len().div_ceil(4) > port.requests.shape().payload_words() {
-            return Sent::Gone;
-        }
-        match port.requests.try_push(header, payload) {
-            Ok(()) => {
-                self.doorbell(shard);
-                Sent::Ok
-            }
-            Err(_) => Sent::Full,
-        }
+        relay_into(self, header, payload)
     }
     /// Says that a message which came out of the reply ring of `shard` as `RELAY` has been handed to the kernel `receiver`, or never will be
     /// because that is gone. A shard that has spilled to a receiver goes on doing so until all of that has arrived, for the sake of the order.

@@ -10,7 +10,7 @@
 //!
 //! What a kernel has to say to the host other than replies ([`slot::OUTPUT`](crate::abi::slot::OUTPUT), `RELAY`, `PUBLISHED`) goes through its reply rings.
 
-use crate::abi::tag;
+use crate::abi::{Header, tag};
 use crate::kernel::{Kernel, MessageInfo};
 use std::any::Any;
 use std::sync::Arc;
@@ -248,6 +248,23 @@ pub struct MailboxSnapshot {
     pub full: u64,
     /// Messages discarded to make room ([`Overflow::DropOldest`]).
     pub dropped: u64,
+}
+
+/// Puts a relayed message into the ring of requests of its instance's shard: what [`Kernel::relay`] does where a device has nothing better.
+pub(crate) fn relay_into<K: Kernel + ?Sized>(kernel: &K, header: Header, payload: &[u8]) -> Sent {
+    let ports = kernel.ports();
+    let shard = header.instance as usize % ports.len().max(1);
+    let Some(port) = ports.get(shard) else { return Sent::Gone };
+    if payload.len().div_ceil(4) > port.requests.shape().payload_words() {
+        return Sent::Gone;
+    }
+    match port.requests.try_push(header, payload) {
+        Ok(()) => {
+            kernel.doorbell(shard);
+            Sent::Ok
+        }
+        Err(_) => Sent::Full,
+    }
 }
 
 /// A kernel as its backend knows it; what [`Kernel::as_any`] is for.

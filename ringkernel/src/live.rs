@@ -19,7 +19,7 @@ use crate::ticket::Patience;
 use ringkernel_backends::abi::SlotShape;
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec, Progress};
-use ringkernel_backends::mesh::MeshSpec;
+use ringkernel_backends::mesh::{MeshSpec, Overflow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -73,6 +73,8 @@ pub(crate) struct LiveKernel {
     pub(crate) slab: Slab,
     pub(crate) flights: Flights,
     pub(crate) inbox: Inbox,
+    /// What becomes of messages that find its mailbox full.
+    pub(crate) overflow: Overflow,
     pub(crate) outlets: Outlets,
     pub(crate) topics: Arc<Broker>,
     /// Messages from other kernels that wait for room in this one.
@@ -152,6 +154,7 @@ impl LiveKernel {
             slab: Slab::new(reply_words),
             flights: Flights::new((descriptor.reply_size() as usize).div_ceil(4)),
             inbox: Inbox::default(),
+            overflow: mesh.overflow,
             outlets: Outlets::new(&descriptor.mesh),
             topics: registry.topics.clone(),
             backlog: Backlog::new(kernel.ports().len()),

@@ -1,6 +1,6 @@
 //! Joins an actor's PTX (its handlers and `ringkernel_dispatch`) with the resident loop, for the device at hand.
 
-use super::links::{DROP_OLDEST, SPILL};
+use super::links::{DROP_OLDEST, SPILL, SPILLS};
 use super::paste::{Calls, paste};
 use crate::abi::{FaultKind, clock, fault, slot, state_stride, tag};
 use crate::kernel::KernelDescriptor;
@@ -75,6 +75,7 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         ("{KEEP}", KEEP.to_string()),
         ("{FROM_KERNEL}", slot::FROM_KERNEL.to_string()),
         ("{FORWARDED}", slot::FORWARDED.to_string()),
+        ("{SPILL_BYTES}", (8 * SPILLS).to_string()),
         ("{COUNTER_BITS}", clock::COUNTER_BITS.to_string()),
         ("{DRIFT}", clock::DRIFT.to_string()),
         ("{EXPECT}\n", expect),

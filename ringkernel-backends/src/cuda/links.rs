@@ -1,18 +1,18 @@
 //! Where a kernel's neighbours are: its own mailbox, its routes, its peers, and who subscribes to its topics.
 //!
 //! All of it lies in device memory and is read by the loop when the kernel is activated (`runtime/idle.ptx`, behind MOVED), so it changes only
-//! while no handler runs: [`Core::at_rest`]. Tables keep the mailboxes they lead to, so a late send to a kernel that has ended writes to
+//! while no handler runs: `Core::at_rest`. Tables keep the mailboxes they lead to, so a late send to a kernel that has ended writes to
 //! memory that is still there.
 
-use super::driver::{DeviceMemory, Pinned};
+use super::driver::DeviceMemory;
 use super::mailbox::{HEAD_BYTES, Mailbox};
 use super::prepare::{PARAMS, SHARD_PARAMS};
-use super::resident::Core;
+use super::resident::{Core, Phase};
 use crate::abi::SlotShape;
 use crate::kernel::DeviceError;
 use crate::mesh::{KernelNumber, MeshSpec};
 use bytemuck::{Pod, Zeroable};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One line of a table; `runtime/calls/deliver.ptx` knows these offsets.
@@ -83,14 +83,14 @@ struct LinkParams {
     discards: u32,
     pad: u32,
     spills: u64,
-    returned: u64,
+    unused: u64,
     stash: u64,
     stash_mask: u32,
     stash_bytes: u32,
 }
 
 /// Receivers that a kernel can spill to; a send to a further one is refused while its mailbox is full.
-const SPILLS: usize = 64;
+pub(super) const SPILLS: usize = 64;
 /// Bytes of a kept message in front of its payload.
 const STASH_HEAD: u32 = 16;
 
@@ -129,6 +129,12 @@ impl Neighbour {
         self
     }
 
+    /// The same kernel, among those that send here.
+    fn counting(mut self, counts: u64) -> Self {
+        (self.entry.spill, self.entry.pad) = (counts as u32, (counts >> 32) as u32);
+        self
+    }
+
     fn is_somebody(&self) -> bool {
         self.entry.kind != 0
     }
@@ -149,18 +155,11 @@ struct Tables {
     topics: Vec<Option<Subscribers>>,
     /// What the device reads; replaced as a whole.
     memory: Vec<DeviceMemory>,
-    /// How much was spilled to each receiver by each shard; see [`Returns`].
+    /// How much was spilled to each receiver by each shard, and how much of that the receiver has handled; and who is in which place.
     spilled: Option<DeviceMemory>,
+    spills: Vec<u32>,
     /// Messages that wait for a handler to ask for them.
     stash: Option<DeviceMemory>,
-}
-
-/// How much of what was spilled has arrived, by receiver (in the place of its counts) and shard. Under a lock of its own: whoever drains the replies
-/// counts here, and must not wait for a kernel that is at rest.
-#[derive(Default)]
-struct Returns {
-    receivers: Vec<u32>,
-    counts: Option<Pinned>,
 }
 
 /// A kernel's neighbours.
@@ -170,20 +169,15 @@ pub(super) struct Links {
     pub(super) instances: u32,
     pub(super) first_position: u64,
     tables: Mutex<Tables>,
-    returns: Mutex<Returns>,
 }
 
 impl Links {
     pub(super) fn new(spec: MeshSpec, shape: SlotShape, instances: u32, first_position: u64) -> Self {
-        Self { spec, shape, instances, first_position, tables: Mutex::default(), returns: Mutex::default() }
+        Self { spec, shape, instances, first_position, tables: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn returns(&self) -> MutexGuard<'_, Returns> {
-        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The mailbox, if there is one.
@@ -195,15 +189,6 @@ impl Links {
     pub(super) fn first_params(&self, clock_offset: i64) -> Vec<u8> {
         let params = LinkParams { number: self.spec.number.into(), clock_offset, ..LinkParams::default() };
         bytemuck::bytes_of(&params).to_vec()
-    }
-}
-
-impl Returns {
-    fn count(&self, shard: usize, place: usize) -> Option<&AtomicU32> {
-        // SAFETY: in bounds of the block (asserted there), which lives as long as the borrow, and reached through atomics only.
-        self.counts
-            .as_ref()
-            .map(|counts| unsafe { &*counts.host(4 * (SPILLS * shard + place)).cast::<AtomicU32>() })
     }
 }
 
@@ -255,72 +240,61 @@ impl Core {
         if to.entry.policy != SPILL {
             return Ok(to);
         }
-        let shards = self.shards as usize;
-        let mut returns = self.links.returns();
-        if tables.spilled.is_none() {
-            returns.counts = Some(self.shared.arena.take(4 * SPILLS * shards)?);
-            let bytes = 8 * SPILLS * shards;
-            tables.spilled = Some(DeviceMemory::zeroed(&self.shared.pool, bytes, "counts of spills")?);
-        }
-        let number = to.entry.number;
-        let known = returns.receivers.iter().position(|known| *known == number);
-        let place = match known {
-            Some(place) => place,
-            None if returns.receivers.len() < SPILLS => {
-                returns.receivers.push(number);
-                returns.receivers.len() - 1
-            }
-            // Of one that no route leads to any more, if all that was spilled to it has arrived.
-            None => {
-                let idle = (0..SPILLS).filter(|&place| {
-                    let receiver = returns.receivers[place];
-                    tables.routes.iter().all(|route| route.entry.number != receiver)
-                });
-                match idle.into_iter().find(|&place| self.all_returned(tables, &returns, place)) {
-                    Some(place) => {
-                        returns.receivers[place] = number;
-                        place
-                    }
-                    None => return Ok(to.refusing()),
-                }
-            }
-        };
+        let Some(place) = self.place_of(tables, to.entry.number)? else { return Ok(to.refusing()) };
         to.entry.spill = place as u32;
         Ok(to)
     }
 
-    /// Whether all that was spilled to the receiver in this place has arrived.
-    fn all_returned(&self, tables: &Tables, returns: &Returns, place: usize) -> bool {
-        let Some(spilled) = &tables.spilled else { return true };
-        (0..self.shards as usize).all(|shard| {
-            let mut count = [0; 4];
-            spilled.read(8 * (SPILLS * shard + place), &mut count).is_ok()
-                && returns.count(shard, place).is_some_and(|returned| {
-                    // Relaxed: nobody adds to it any more if it is equal.
-                    returned.load(Ordering::Relaxed) == u32::from_le_bytes(count)
-                })
-        })
+    /// The place of a receiver's counts; none if all are in use.
+    fn place_of(&self, tables: &mut Tables, number: u32) -> Result<Option<usize>, DeviceError> {
+        if tables.spilled.is_none() {
+            let bytes = 8 * SPILLS * self.shards as usize;
+            tables.spilled = Some(DeviceMemory::zeroed(&self.shared.pool, bytes, "counts of spills")?);
+        }
+        if let Some(place) = tables.spills.iter().position(|known| *known == number) {
+            return Ok(Some(place));
+        }
+        if tables.spills.len() < SPILLS {
+            tables.spills.push(number);
+            return Ok(Some(tables.spills.len() - 1));
+        }
+        // Of one that no route leads to any more, if it has handled all that was spilled to it.
+        let mut counts = vec![[0u32; 2]; SPILLS * self.shards as usize];
+        if let Some(spilled) = &tables.spilled {
+            spilled.read(0, bytemuck::cast_slice_mut(&mut counts))?;
+        }
+        let place = (0..SPILLS).find(|&place| {
+            tables.routes.iter().all(|route| route.entry.number != tables.spills[place])
+                && counts.iter().skip(place).step_by(SPILLS).all(|[spilled, handled]| spilled == handled)
+        });
+        if let Some(place) = place {
+            tables.spills[place] = number;
+        }
+        Ok(place)
     }
 
-    /// What a shard spilled to a receiver has been handed over: one message more.
-    pub(super) fn count_returned(&self, shard: usize, receiver: KernelNumber) {
-        let returns = self.links.returns();
-        let place = returns.receivers.iter().position(|known| *known == u32::from(receiver));
-        let count =
-            place.filter(|_| shard < self.shards as usize).and_then(|place| returns.count(shard, place));
-        if let Some(count) = count {
-            // Release: a shard that sees the count sends directly again, behind the message that was handed over before.
-            count.fetch_add(1, Ordering::Release);
-        }
+    /// Where the receiver of this number counts what it has handled of what was spilled to it from here: for its line of this kernel.
+    pub(super) fn counts_for(&self, receiver: KernelNumber) -> Result<u64, DeviceError> {
+        let mut tables = self.links.lock();
+        let place = self.place_of(&mut tables, receiver.into())?;
+        let spilled = tables.spilled.as_ref().map_or(0, |spilled| spilled.address);
+        Ok(place.map_or(0, |place| spilled + 8 * place as u64))
     }
 
     /// Says where a kernel is that sends here, or that it is gone.
-    pub(super) fn set_neighbour(&self, number: KernelNumber, to: Neighbour) -> Result<(), DeviceError> {
+    ///
+    /// `counts`: where that kernel wants to read how much this one has handled of what it spilled here; 0 if it never does.
+    pub(super) fn set_neighbour(
+        &self,
+        number: KernelNumber,
+        to: Neighbour,
+        counts: u64,
+    ) -> Result<(), DeviceError> {
         let mut tables = self.links.lock();
         let before = tables.peers.clone();
         tables.peers.retain(|peer| peer.entry.number != u32::from(number));
         if to.is_somebody() {
-            tables.peers.push(to.refusing());
+            tables.peers.push(to.refusing().counting(counts));
         }
         self.write_links(&mut tables).inspect_err(|_| tables.peers = before)
     }
@@ -350,6 +324,26 @@ impl Core {
         // What cannot be read because the device is lost is told by whoever waits for it.
         let _ = subscribers.missed.read(0, bytemuck::cast_slice_mut(&mut missed));
         missed
+    }
+
+    /// Runs `change` on the parameters while no handler runs; the kernel reads them before one does again.
+    fn at_rest(
+        &self,
+        change: impl FnOnce(&DeviceMemory) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let phase = self.phase();
+        match *phase {
+            Phase::Prepared => return change(&self.params),
+            Phase::Resident => {}
+            Phase::Ended | Phase::Stuck => return Err(DeviceError::Terminated),
+        }
+        // Relaxed: written with the phase's lock held.
+        let active = self.control(0).is_active.load(Ordering::Relaxed) != 0;
+        if !active {
+            return change(&self.params);
+        }
+        let outcome = self.switch(false).and_then(|()| change(&self.params));
+        self.switch(true).and(outcome)
     }
 
     /// Writes the tables to fresh memory and points the kernel at them, while no handler runs.
@@ -390,7 +384,6 @@ impl Core {
         }
         let stash = tables.stash.as_ref().map_or(0, |stash| stash.address);
         let spilled = tables.spilled.as_ref().map_or(0, |spilled| spilled.address);
-        let returned = self.links.returns().counts.as_ref().map_or(0, |counts| counts.device(0));
         let mailbox = tables.mailbox.as_ref();
         let entry = mailbox.map_or(Entry::default(), |mailbox| mailbox.entry);
         let shard = |shard: u32| LinkParams {
@@ -411,7 +404,7 @@ impl Core {
             discards: (entry.policy == DROP_OLDEST).into(),
             pad: 0,
             spills: spilled + 8 * SPILLS as u64 * u64::from(shard),
-            returned: returned + 4 * SPILLS as u64 * u64::from(shard),
+            unused: 0,
             stash: stash + u64::from(stash_bytes) * u64::from(capacity) * u64::from(shard),
             stash_mask: capacity - 1,
             stash_bytes,

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// How long a sender tries for a mailbox whose oldest messages are to be discarded.
 const DISCARDING: Duration = Duration::from_micros(200);
 
-/// The longest that a sender waits for room, and with it a warp: it looks for what it is told no sooner.
-const LONGEST_BLOCK: Duration = Duration::from_millis(1);
+/// The longest that a sender waits for room, and with it a warp, which looks for what it is told no sooner.
+const LONGEST_BLOCK: Duration = Duration::from_secs(1);
 
 /// A kernel's mailbox: a ring a shard.
 pub(super) struct Mailbox {
@@ -84,7 +84,7 @@ impl Core {
     }
 
     /// The mailbox in figures.
-    pub(super) fn mailbox_figures(&self) -> MailboxSnapshot {
+    pub(super) fn mailbox_figures(&self, relayed: u64) -> MailboxSnapshot {
         let Some(mailbox) = self.links.mailbox() else { return MailboxSnapshot::default() };
         // Before what was sent is looked at, so that there are never fewer waiting than there are.
         let taken: Vec<_> = (0..self.shards)
@@ -92,14 +92,16 @@ impl Core {
             .collect();
         let mut heads = vec![0u8; HEAD_BYTES * self.shards as usize];
         let read = mailbox.heads.read(0, &mut heads).is_ok();
-        let mut all = MailboxSnapshot::default();
+        // Those that came by way of the host lie in the rings of requests.
+        let mut all = MailboxSnapshot { waiting: relayed, ..MailboxSnapshot::default() };
         for ((received, dropped), line) in taken.into_iter().zip(heads.chunks_exact(HEAD_BYTES)) {
             all.received += received;
             all.dropped += dropped;
             if read {
                 let tail: u32 = bytemuck::pod_read_unaligned(&line[..4]);
                 let sent = tail.wrapping_sub(self.links.first_position as u32);
-                all.waiting += u64::from(sent.wrapping_sub((received + dropped) as u32));
+                let left = sent.wrapping_sub((received + dropped) as u32) as i32;
+                all.waiting = all.waiting.wrapping_add_signed(left.into());
                 all.full += bytemuck::pod_read_unaligned::<u64>(&line[FULL..FULL + 8]);
             }
         }

@@ -6,11 +6,11 @@ use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{
-    ControlBlock, ControlSnapshot, Correlation, TelemetryBuffer, TelemetrySnapshot, state_stride,
+    ControlBlock, ControlSnapshot, Correlation, Header, TelemetryBuffer, TelemetrySnapshot, state_stride,
 };
 use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
-use crate::mesh::{KernelNumber, MailboxSnapshot, Subscriber, Target, as_kernel};
+use crate::mesh::{KernelNumber, MailboxSnapshot, Overflow, Sent, Subscriber, Target, as_kernel, relay_into};
 use crate::states::States;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -82,13 +82,14 @@ pub(super) fn start(
     core.shared.registry.start(&core)?;
     let per_shard = instances.div_ceil(core.shards) as usize;
     let state_stride = state_stride(core.descriptor.state_size, core.descriptor.state_align) as usize;
-    let kernel = CudaKernel { core, ports, instances, per_shard, state_stride };
+    let relayed = AtomicU64::new(0);
+    let kernel = CudaKernel { core, ports, instances, per_shard, state_stride, relayed };
     kernel.core.wait_for_ack(active, START_DEADLINE)?;
     Ok(Arc::new(kernel))
 }
 
 impl Core {
-    fn phase(&self) -> MutexGuard<'_, Phase> {
+    pub(super) fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -111,7 +112,7 @@ impl Core {
         matches!(*self.phase(), Phase::Prepared | Phase::Resident | Phase::Stuck)
     }
 
-    fn control(&self, shard: u32) -> &ControlBlock {
+    pub(super) fn control(&self, shard: u32) -> &ControlBlock {
         // SAFETY: written in `launch`, alive with `self`, and all-atomic where the device writes.
         unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + CONTROL).cast() }
     }
@@ -130,28 +131,8 @@ impl Core {
         beat.load(Ordering::Relaxed)
     }
 
-    /// Runs `change` on the parameters while no handler runs; the kernel reads them before one does again.
-    pub(super) fn at_rest(
-        &self,
-        change: impl FnOnce(&DeviceMemory) -> Result<(), DeviceError>,
-    ) -> Result<(), DeviceError> {
-        let phase = self.phase();
-        match *phase {
-            Phase::Prepared => return change(&self.params),
-            Phase::Resident => {}
-            Phase::Ended | Phase::Stuck => return Err(DeviceError::Terminated),
-        }
-        // Relaxed: written with the phase's lock held.
-        let active = self.control(0).is_active.load(Ordering::Relaxed) != 0;
-        if !active {
-            return change(&self.params);
-        }
-        let outcome = self.switch(false).and_then(|()| change(&self.params));
-        self.switch(true).and(outcome)
-    }
-
     /// Throws the switch, and waits until every shard has taken note. With the phase's lock held.
-    fn switch(&self, active: bool) -> Result<(), DeviceError> {
+    pub(super) fn switch(&self, active: bool) -> Result<(), DeviceError> {
         for shard in 0..self.shards {
             // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
             self.control(shard).is_active.store(active as i32, Ordering::Release);
@@ -420,6 +401,8 @@ struct CudaKernel {
     instances: u32,
     per_shard: usize,
     state_stride: usize,
+    /// Messages of other kernels that the host has handed over.
+    relayed: AtomicU64,
 }
 
 impl CudaKernel {
@@ -495,7 +478,14 @@ impl Kernel for CudaKernel {
     }
 
     fn set_peer(&self, number: KernelNumber, target: Target<'_>) -> Result<(), DeviceError> {
-        self.core.set_neighbour(number, self.neighbour(target)?)
+        let counts = match target {
+            Target::Kernel(kernel) if self.core.links.spec.overflow == Overflow::Spill => {
+                as_kernel::<Self>(kernel)
+                    .map_or(Ok(0), |sender| sender.core.counts_for(self.core.links.spec.number))?
+            }
+            _ => 0,
+        };
+        self.core.set_neighbour(number, self.neighbour(target)?, counts)
     }
 
     fn set_subscribers(
@@ -514,8 +504,11 @@ impl Kernel for CudaKernel {
         self.core.missed_of(topic)
     }
 
-    fn relayed(&self, shard: usize, receiver: KernelNumber) {
-        self.core.count_returned(shard, receiver);
+    fn relay(&self, header: Header, payload: &[u8]) -> Sent {
+        let sent = relay_into(self, header, payload);
+        // Relaxed: a figure.
+        self.relayed.fetch_add(sent.is_ok().into(), Ordering::Relaxed);
+        sent
     }
 
     fn unanswered(&self) -> Vec<Correlation> {
@@ -524,7 +517,8 @@ impl Kernel for CudaKernel {
     }
 
     fn mailbox(&self) -> MailboxSnapshot {
-        self.core.mailbox_figures()
+        // Relaxed: a figure.
+        self.core.mailbox_figures(self.relayed.load(Ordering::Relaxed))
     }
 
     fn control(&self) -> ControlSnapshot {

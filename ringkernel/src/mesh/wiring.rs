@@ -11,7 +11,7 @@ use super::Via;
 use crate::RingKernelError;
 use crate::live::LiveKernel;
 use ringkernel_backends::kernel::{DeviceError, Kernel};
-use ringkernel_backends::mesh::{KernelNumber, Target};
+use ringkernel_backends::mesh::{KernelNumber, Overflow, Target};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,8 +107,9 @@ impl Board {
     /// Says to a kernel where another is that will send, or reply, to it.
     fn make_peer(&mut self, of: &Arc<LiveKernel>, sender: &Arc<LiveKernel>) -> Result<(), DeviceError> {
         let number = sender.number();
-        // Handlers that send nothing do not reply either.
-        let silent = [of, sender].iter().any(|live| live.descriptor.mesh.outgoing.is_empty());
+        // Handlers that send nothing do not reply either; but a receiver that spills knows its senders.
+        let silent = sender.descriptor.mesh.outgoing.is_empty()
+            || (of.descriptor.mesh.outgoing.is_empty() && of.overflow != Overflow::Spill);
         let Some(node) = self.node(of.number()) else { return Ok(()) };
         if silent || node.peers.iter().any(|peer| peer.to == number) {
             return Ok(());

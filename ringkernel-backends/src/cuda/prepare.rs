@@ -211,7 +211,7 @@ pub(super) fn launch(
     saved.write(0, &all_saved)?;
     write_initial_state(&spec, &state, shards, per_shard, state_stride)?;
 
-    let fit = function.blocks_per_multiprocessor(&shared.context, WARP, cached)?;
+    let fit = function.blocks_per_multiprocessor(&shared.context, WARP, SHARED_BYTES)?;
     if fit == 0 {
         let detail = format!("a block of `{}` does not fit a multiprocessor", descriptor.actor);
         return Err(DeviceError::Capacity { detail });
@@ -228,7 +228,6 @@ pub(super) fn launch(
         saved,
         pinned,
         shard_bytes,
-        cached,
         event_driven: idle_after.is_some(),
         phase: Mutex::new(Phase::Prepared),
         failure: OnceLock::new(),
@@ -245,6 +244,10 @@ pub(super) fn launch(
 /// The largest state of a shard that is kept in shared memory while the kernel is active. Hundreds of kernels must fit side by side, and
 /// what is larger belongs to many instances, whose loads hide each other's latency.
 const MOST_CACHED: usize = 4096;
+
+/// Dynamic shared memory of every block, whatever it keeps there: a multiprocessor that holds a resident block cannot change its division of shared memory
+/// and cache, the driver chooses that by what a grid asks for, and a grid that wants another is queued silently.
+pub(super) const SHARED_BYTES: usize = MOST_CACHED;
 
 /// How long a kernel of that mode stays with nothing to do, if it does not stay for ever.
 fn idle_after(shared: &Shared, mode: Mode) -> Option<Duration> {

@@ -2,7 +2,7 @@
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::links::{Links, Neighbour};
-use super::prepare::{ACK, BEAT, CONTROL, TELEMETRY};
+use super::prepare::{ACK, BEAT, CONTROL, SHARED_BYTES, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{
@@ -35,8 +35,6 @@ pub(super) struct Core {
     pub(super) saved: DeviceMemory,
     pub(super) pinned: Arc<Pinned>,
     pub(super) shard_bytes: usize,
-    /// Bytes of each shard's state that are kept in shared memory.
-    pub(super) cached: usize,
     /// It leaves when it has had nothing to do for a while, and the next message brings it back.
     pub(super) event_driven: bool,
     pub(super) phase: Mutex<Phase>,
@@ -243,7 +241,7 @@ impl Core {
             self.function.launch_with_shared(
                 &self.shared.context,
                 &self.stream,
-                (self.shards, WARP, self.cached),
+                (self.shards, WARP, SHARED_BYTES),
                 self.params.address,
                 self.shards,
             )
@@ -505,7 +503,11 @@ impl Kernel for CudaKernel {
     }
 
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {
-        let sent = relay_into(self, header, payload);
+        // Here and not in the loop: whoever sent it has been told that it is on its way, and wants to know what becomes of it.
+        let sent = match header.instance < self.instances {
+            true => relay_into(self, header, payload),
+            false => Sent::NoInstance,
+        };
         // Relaxed: a figure.
         self.relayed.fetch_add(sent.is_ok().into(), Ordering::Relaxed);
         sent

@@ -86,6 +86,9 @@ pub fn hop(bench: &Bench) -> Measured {
     })
 }
 
+/// Hops of a message for each that a round asks for.
+const FAR: u32 = 256;
+
 /// Messages to instances at random.
 pub fn hop_random(bench: &Bench) -> Measured {
     smol::block_on(async {
@@ -96,9 +99,9 @@ pub fn hop_random(bench: &Bench) -> Measured {
         let watches = Watches::begin([&hoppers]);
         let mut handled = 0;
         let mut random = 1;
-        // At least one hop each.
+        // At least so many hops each that what the host seeds them with is nothing beside them.
         let rounds = rounds(&bench.arguments, u32::MAX, async |count| {
-            let left = count.div_ceil(under_way);
+            let left = count.div_ceil(under_way).saturating_mul(FAR);
             let hops = (0..under_way).map(|_| {
                 random = mix(random);
                 ((random >> 3) % CROWD, Hop { random, left, instances: CROWD })
@@ -109,7 +112,7 @@ pub fn hop_random(bench: &Bench) -> Measured {
         })
         .await?;
         // What a round really was: hops that are no whole number for each are rounded up, and the first came from the host.
-        let messages = rounds.messages.div_ceil(u64::from(under_way)) * u64::from(under_way);
+        let messages = rounds.messages.div_ceil(u64::from(under_way)) * u64::from(under_way) * u64::from(FAR);
         let rounds = Rounds { messages, ..rounds };
         let states = hoppers.snapshot_all::<Hopper>().await?;
         let given_up: u64 = states.iter().map(|state| u64::from(state.given_up)).sum();

@@ -144,9 +144,10 @@ fn kept(descriptor: &KernelDescriptor) -> impl Iterator<Item = &'static MessageI
     descriptor.mesh.receives.iter().filter(move |message| !handled(message.tag))
 }
 
-/// The words of the code.
+/// The words of the code, without its comments (which quote the user, and explain).
 fn words_of(wgsl: &str) -> impl Iterator<Item = &str> {
-    wgsl.split(|c: char| !c.is_alphanumeric() && c != '_')
+    let code = wgsl.lines().filter_map(|line| line.split("//").next());
+    code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
 }
 
 /// Whether the actor's WGSL may loop: whether one of the words that loops are written with occurs in it.
@@ -256,5 +257,19 @@ fn rejected(descriptor: &KernelDescriptor, error: wgpu::Error) -> DeviceError {
             DeviceError::OutOfMemory { bytes: 0, what: format!("the device code of `{}`", descriptor.id) }
         }
         error => DeviceError::BadCode { actor: descriptor.actor, log: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comments_say_is_no_loop() {
+        let straight = "fn f() -> u32 {\n    // 12: for what it is worth\n    return 1u; // no handler for this, while it lasts\n}\n";
+        assert!(!may_loop(straight));
+        for text in ["loop { break; }", "for (var i = 0u; i < 2u; i++) {}", "while (x) {} // as ever"] {
+            assert!(may_loop(&format!("{straight}fn g() {{ {text} }}")), "{text}");
+        }
     }
 }

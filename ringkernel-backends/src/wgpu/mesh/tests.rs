@@ -110,6 +110,8 @@ fn two_kernels_play_until_nothing_is_left_and_the_host_hears_of_it() {
     assert_eq!(state(&mut a, 2), [100, 0, 0, 0, 1]);
     assert_eq!(b.kernel.mailbox().received, 101);
     assert_eq!(b.kernel.control().messages_processed, 101);
+    // One request, and what came by mail: a watchdog sees both.
+    assert!(b.kernel.heartbeat(0) >= 101);
 }
 
 #[test]

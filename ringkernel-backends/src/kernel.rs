@@ -5,6 +5,7 @@
 
 use crate::abi::{ControlSnapshot, Correlation, FaultKind, Header, Ring, TelemetrySnapshot};
 use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target, relay_into};
+use crate::payload::PayloadArena;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,6 +288,8 @@ pub struct Tuning {
     pub first_position: u64,
     /// Return for good after so many messages a shard: for tools that only see a kernel that ends (sanitizers, profilers).
     pub stop_after: Option<u64>,
+    /// The most bytes that wait in its [`PayloadArena`], where it has one.
+    pub payload_memory: Option<u64>,
 }
 
 /// Called by a device's own threads after they published replies or gave request slots back: soon where somebody may wait for
@@ -432,6 +435,10 @@ pub trait Kernel: Send + Sync {
     /// Its mailbox in figures; all 0 while it has none.
     fn mailbox(&self) -> MailboxSnapshot {
         MailboxSnapshot::default()
+    }
+    /// Where payloads wait that are too large for a slot, if the device follows references to them; see [`payload`](crate::payload).
+    fn payloads(&self) -> Option<&PayloadArena> {
+        None
     }
     /// For its backend, which knows what it is.
     fn as_any(&self) -> &dyn Any;

@@ -24,6 +24,7 @@ pub mod fork;
 mod host;
 pub mod kernel;
 pub mod mesh;
+pub mod payload;
 pub mod queue;
 mod queue_sync;
 mod states;

@@ -6,7 +6,6 @@ use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::pending::Owner;
 pub use crate::request::Request;
-use crate::requests::NotSent;
 use crate::{DeviceType, RingContext, RingKernelError, RingMessage, TrySendError};
 use ringkernel_backends::abi::{Correlation, FaultKind};
 use ringkernel_backends::kernel::KernelDescriptor;
@@ -217,8 +216,10 @@ impl<A: Actor> ActorRef<A> {
         }
         match live.try_push(self.instance, Correlation::NONE, &message) {
             Ok(()) => Ok(()),
-            Err(NotSent::Full) => Err(TrySendError { message, reason: live.queue_full(self.instance) }),
-            Err(NotSent::TooLarge(error)) => Err(TrySendError { message, reason: error.into() }),
+            Err(reason) => {
+                let reason = live.not_sent(self.instance, reason);
+                Err(TrySendError { message, reason })
+            }
         }
     }
 }

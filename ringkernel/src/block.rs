@@ -7,6 +7,7 @@
 use crate::hlc::HOST;
 use crate::live::LiveKernel;
 use crate::park::block_on;
+use crate::requests::NotSent;
 use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, Header};
 use std::cell::Cell;
@@ -43,12 +44,12 @@ impl From<TellManyError> for RingKernelError {
 }
 
 /// A message that a block does not take.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Refused {
     /// There is no such instance.
     NoSuchInstance(u32),
-    /// It was for this instance, and takes more bytes than it may.
-    TooLarge(u32, PayloadTooLarge),
+    /// It was for this instance, and there is no room for its payload, now or ever.
+    NotSent(u32, NotSent),
 }
 
 /// Messages on their way, encoded.
@@ -134,8 +135,19 @@ impl Block {
             if instance >= live.instances {
                 break Err(Refused::NoSuchInstance(instance));
             }
-            if let Err(error) = message.with_bytes(|bytes| self.bytes.extend_from_slice(bytes)) {
-                break Err(Refused::TooLarge(instance, error));
+            let taken = message.with_large_bytes(|bytes| {
+                if bytes.len() <= M::SIZE as usize {
+                    self.bytes.extend_from_slice(bytes);
+                    return Ok(());
+                }
+                let (bytes_now, most) = (bytes.len() as u64, u64::from(M::SIZE));
+                let error = PayloadTooLarge { message: M::NAME, bytes: bytes_now, most };
+                let reference = live.put_large(bytes, error)?;
+                self.bytes.extend_from_slice(&reference.to_bytes());
+                Ok(())
+            });
+            if let Err(reason) = taken.map_err(NotSent::TooLarge).and_then(|taken| taken) {
+                break Err(Refused::NotSent(instance, reason));
             }
             self.ends.push(self.bytes.len() as u32);
             self.instances.push(instance);
@@ -356,7 +368,7 @@ impl<A: Actor> ActorRef<A> {
             }
             match filled {
                 Err(Refused::NoSuchInstance(instance)) => break self.handle().check_instance(instance),
-                Err(Refused::TooLarge(_, error)) => break Err(error.into()),
+                Err(Refused::NotSent(instance, reason)) => break Err(live.not_sent(instance, reason)),
                 Ok(()) if block.len() == 0 => break Ok(()),
                 Ok(()) => {}
             }

@@ -12,6 +12,8 @@ pub(crate) enum Encoded {
         length: u8,
     },
     Heap(Box<[u8]>),
+    /// Of variable size, and more than a slot carries; the error is for devices that have no other memory for it.
+    Large(Box<[u8]>, PayloadTooLarge),
     /// Of variable size, and more than it may be.
     TooLarge(PayloadTooLarge),
 }
@@ -21,7 +23,15 @@ impl Encoded {
     pub(crate) fn new<M: RingMessage>(message: &M) -> Self {
         let size = M::SIZE as usize;
         if M::VARIABLE {
-            message.with_bytes(Self::of).unwrap_or_else(Self::TooLarge)
+            let encode = |archive: &[u8]| match archive.len() {
+                length if length > size => {
+                    let error =
+                        PayloadTooLarge { message: M::NAME, bytes: length as u64, most: u64::from(M::SIZE) };
+                    Self::Large(archive.into(), error)
+                }
+                _ => Self::of(archive),
+            };
+            message.with_large_bytes(encode).unwrap_or_else(Self::TooLarge)
         } else if size <= IN_PLACE {
             let mut bytes = [0; IN_PLACE];
             message.encode(&mut bytes[..size]);
@@ -42,11 +52,12 @@ impl Encoded {
         Self::InPlace { bytes, length: archive.len() as u8 }
     }
 
-    /// An error if there is nothing to be sent.
+    /// An error if there is nothing to be sent, to a device with memory for what no slot carries or without.
     #[inline]
-    pub(crate) fn check(&self) -> Result<(), PayloadTooLarge> {
+    pub(crate) fn check(&self, has_arena: bool) -> Result<(), PayloadTooLarge> {
         match self {
             Self::TooLarge(error) => Err(*error),
+            Self::Large(_, error) if !has_arena => Err(*error),
             _ => Ok(()),
         }
     }
@@ -55,7 +66,7 @@ impl Encoded {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::InPlace { bytes, length } => &bytes[..(*length as usize).min(IN_PLACE)],
-            Self::Heap(bytes) => bytes,
+            Self::Heap(bytes) | Self::Large(bytes, _) => bytes,
             Self::TooLarge(_) => &[],
         }
     }

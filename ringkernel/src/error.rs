@@ -8,6 +8,7 @@ use crate::{Backend, PayloadTooLarge};
 use ringkernel_backends::abi::FaultKind;
 use ringkernel_backends::fork::{forked, watched_process};
 use ringkernel_backends::kernel::{DeviceError, FaultSite, KernelDescriptor, native_site};
+use ringkernel_backends::payload::ArenaFull;
 use std::fmt;
 use std::time::Duration;
 
@@ -246,6 +247,16 @@ pub enum RingKernelError {
     /// A message of variable size takes more bytes than it may; it was not sent.
     #[error(transparent)]
     PayloadTooLarge(#[from] PayloadTooLarge),
+    /// A message is too large for a slot, and its kernel's payload arena has no room for it now; it was not sent.
+    #[error(
+        "kernel `{id}` has no room for a payload: {error}; wait for replies, or raise LaunchOptions::payload_memory"
+    )]
+    PayloadMemory {
+        /// The kernel.
+        id: &'static str,
+        /// How much was asked for, and how much there is.
+        error: ArenaFull,
+    },
     /// The backend asked for is not here.
     #[error("the {backend} backend cannot be used: {reason}")]
     BackendUnavailable {

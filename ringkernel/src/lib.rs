@@ -143,6 +143,7 @@ pub use ringkernel_backends::abi::{
 };
 pub use ringkernel_backends::kernel::{DeviceError, HandlerInfo, IdlePolicy, MessageInfo, Mode};
 pub use ringkernel_backends::mesh::{MailboxSnapshot, Overflow, Sent};
+pub use ringkernel_backends::payload::ArenaFull;
 pub use ringkernel_macros::{
     DeviceType, Payload, RingMessage, device_const, device_fn, handler, ring_kernel,
 };

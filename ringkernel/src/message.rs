@@ -65,7 +65,17 @@ pub trait RingMessage: DeviceType {
     /// Whether each takes as many bytes as it needs, up to [`SIZE`](DeviceType::SIZE); see [`payload`](crate::payload).
     const VARIABLE: bool = false;
 
-    /// Calls with the message's wire bytes.
+    /// The most bytes of one that the host sends to a device with memory for what no slot carries.
+    #[doc(hidden)]
+    const LARGEST: u64 = Self::SIZE as u64;
+
+    /// [`with_bytes`](Self::with_bytes), up to [`LARGEST`](Self::LARGEST).
+    #[doc(hidden)]
+    fn with_large_bytes<R>(&self, call: impl FnOnce(&[u8]) -> R) -> Result<R, PayloadTooLarge> {
+        self.with_bytes(call)
+    }
+
+    /// Calls with the message's wire bytes, as a slot carries them.
     ///
     /// # Errors
     /// [`PayloadTooLarge`] when a message of variable size takes more than it may; nothing was called then.

@@ -102,7 +102,7 @@ impl<A: Actor, C: BorrowMut<A> + Send> NativeShard for Shard<A, C> {
             return fault(FaultKind::UnknownMessage);
         };
         // Slots carry whole words; the message ends somewhere in the last one.
-        if !handler.message.takes(payload.len().div_ceil(4)) {
+        if !handler.message.variable && !handler.message.takes(payload.len().div_ceil(4)) {
             return fault(FaultKind::Malformed);
         }
         let size = handler.message.size as usize;

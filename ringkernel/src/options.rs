@@ -180,6 +180,13 @@ impl LaunchOptions {
         self
     }
 
+    /// The most bytes of payloads that are too large for a slot and wait for their handlers; 256 MiB unless told. See
+    /// [`payload`](crate::payload).
+    pub fn payload_memory(mut self, bytes: u64) -> Self {
+        self.tuning.payload_memory = Some(bytes);
+        self
+    }
+
     /// The position at which every ring starts: for tests that see counters wrap.
     #[doc(hidden)]
     pub fn first_position(mut self, position: u64) -> Self {

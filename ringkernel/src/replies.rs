@@ -6,7 +6,7 @@ use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::requests::{Waiting, read_exactly};
 use crate::ticket::{LOOKS, LOOKS_A_POLL};
-use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
+use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use futures::Stream;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ pub struct Replies<'a, I, R> {
     /// When `taken` is here, messages are handed over.
     refill_at: u64,
     /// Messages that were not sent, by their positions: the rest of those that were refused are for instances that are not there.
-    too_large: VecDeque<(u64, PayloadTooLarge)>,
+    not_sent: VecDeque<(u64, RingKernelError)>,
     waiting: Option<Waiting<'a>>,
     looking: Option<Looking>,
     reply: PhantomData<fn() -> R>,
@@ -130,7 +130,7 @@ impl<A: Actor> ActorRef<A> {
             next: 0,
             taken: 0,
             refill_at: 0,
-            too_large: VecDeque::new(),
+            not_sent: VecDeque::new(),
             waiting: None,
             looking: None,
             reply: PhantomData,
@@ -239,9 +239,9 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 let (instance, reply) = flight.reply(self.taken);
                 self.live.read_reply(instance, reply.shape as u32, &reply)
             }
-            Found::NoSuchInstance if self.too_large.front().is_some_and(|(at, _)| *at == self.taken) => {
-                match self.too_large.pop_front() {
-                    Some((_, error)) => Err(error.into()),
+            Found::NoSuchInstance if self.not_sent.front().is_some_and(|(at, _)| *at == self.taken) => {
+                match self.not_sent.pop_front() {
+                    Some((_, error)) => Err(error),
                     None => Err(self.live.ended_error(false)),
                 }
             }
@@ -321,8 +321,8 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 Err(refused) => {
                     let instance = match refused {
                         Refused::NoSuchInstance(instance) => instance,
-                        Refused::TooLarge(instance, error) => {
-                            self.too_large.push_back((self.next, error));
+                        Refused::NotSent(instance, reason) => {
+                            self.not_sent.push_back((self.next, live.not_sent(instance, reason)));
                             instance
                         }
                     };

@@ -96,7 +96,7 @@ impl<R> Request<'_, R> {
     fn proceed(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RingKernelError>> {
         let Self { live, instance, tag: message_tag, ref message, read, ref mut stage, ref limit } = *self;
         let shard = live.shard(instance);
-        if let Err(error) = message.check() {
+        if let Err(error) = message.check(live.kernel.payloads().is_some()) {
             return Poll::Ready(Err(error.into()));
         }
         // What a message without a reply, or with one that is another's, ends with.
@@ -104,11 +104,10 @@ impl<R> Request<'_, R> {
         loop {
             match stage {
                 Stage::Telling(waiting) => {
-                    let push =
-                        || live.push_bytes(instance, message_tag, Correlation::NONE, message.bytes()).ok();
+                    let push = || live.push_encoded(instance, message_tag, Correlation::NONE, message);
                     return live
                         .poll_room(shard, waiting, cx.waker(), push)
-                        .map(|pushed| pushed.and_then(|()| sent()));
+                        .map(|pushed| pushed.and_then(|sent| sent).and_then(|()| sent()));
                 }
                 Stage::Opening(owner, vacancy) => {
                     // A request that is the kernel's only one looks for its reply itself; the others sleep, and the bridge looks.
@@ -123,11 +122,11 @@ impl<R> Request<'_, R> {
                 }
                 Stage::Sending { ticket, owner, alone, waiting } => {
                     let correlation = ticket.correlation();
-                    let push = || live.push_bytes(instance, message_tag, correlation, message.bytes()).ok();
+                    let push = || live.push_encoded(instance, message_tag, correlation, message);
                     let Poll::Ready(pushed) = live.poll_room(shard, waiting, cx.waker(), push) else {
                         return Poll::Pending;
                     };
-                    if let Err(ended) = pushed {
+                    if let Err(ended) = pushed.and_then(|sent| sent) {
                         return Poll::Ready(Err(ended));
                     }
                     let (owner, alone) = (*owner, *alone);
@@ -158,7 +157,7 @@ impl<R> Future for Request<'_, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Telling(None) = this.stage
-            && this.message.check().is_ok()
+            && matches!(this.message, Encoded::InPlace { .. } | Encoded::Heap(_))
             && this.live.check_open().is_ok()
             && this.live.push_bytes(this.instance, this.tag, Correlation::NONE, this.message.bytes()).is_ok()
         {

@@ -15,6 +15,7 @@ use ringkernel_backends::abi::slot::{GENERATION_MASK, PUBLISHED};
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
+use ringkernel_backends::payload::{ArenaFull, Reference};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -303,8 +304,14 @@ impl LiveKernel {
     ) -> Result<(), NotSent> {
         let size = M::SIZE as usize;
         if M::VARIABLE {
-            let pushed = message.with_bytes(|bytes| self.push_bytes(instance, M::TAG, correlation, bytes));
-            return Ok(pushed.map_err(NotSent::TooLarge)??);
+            let push = |bytes: &[u8]| match bytes.len() {
+                length if length > size => {
+                    let error = PayloadTooLarge { message: M::NAME, bytes: length as u64, most: size as u64 };
+                    self.push_large(instance, M::TAG, correlation, bytes, error)
+                }
+                _ => Ok(self.push_bytes(instance, M::TAG, correlation, bytes)?),
+            };
+            return message.with_large_bytes(push).map_err(NotSent::TooLarge)?;
         }
         if size <= SMALL {
             let mut bytes = [0; SMALL];
@@ -312,6 +319,65 @@ impl LiveKernel {
             Ok(self.push_bytes(instance, M::TAG, correlation, &bytes[..size])?)
         } else {
             Ok(self.push_bytes(instance, M::TAG, correlation, Encoded::new(message).bytes())?)
+        }
+    }
+
+    /// Hands a request over, if there is room in the ring; an error if there is none for its payload.
+    #[inline]
+    pub(crate) fn push_encoded(
+        &self,
+        instance: u32,
+        tag: u32,
+        correlation: Correlation,
+        message: &Encoded,
+    ) -> Option<Result<(), RingKernelError>> {
+        let pushed = match message {
+            Encoded::Large(bytes, error) => self.push_large(instance, tag, correlation, bytes, *error),
+            message => self.push_bytes(instance, tag, correlation, message.bytes()).map_err(NotSent::from),
+        };
+        match pushed {
+            Ok(()) => Some(Ok(())),
+            Err(NotSent::Full) => None,
+            Err(other) => Some(Err(self.not_sent(instance, other))),
+        }
+    }
+
+    /// Puts a payload into the kernel's arena and hands over where it is, if there is room for both.
+    #[cold]
+    fn push_large(
+        &self,
+        instance: u32,
+        tag: u32,
+        correlation: Correlation,
+        bytes: &[u8],
+        error: PayloadTooLarge,
+    ) -> Result<(), NotSent> {
+        let Some(arena) = self.kernel.payloads() else { return Err(NotSent::TooLarge(error)) };
+        let (_, port) = self.lane(self.shard(instance));
+        // Before all of it is copied.
+        if port.requests.len() == port.requests.capacity() {
+            return Err(NotSent::Full);
+        }
+        let reference = arena.put(bytes).map_err(NotSent::NoMemory)?;
+        self.push_bytes(instance, tag, correlation, &reference.to_bytes()).map_err(|full| {
+            drop(arena.take(reference));
+            full.into()
+        })
+    }
+
+    /// Puts a payload into the kernel's arena, to be handed over later: what a slot is to carry.
+    pub(crate) fn put_large(&self, bytes: &[u8], error: PayloadTooLarge) -> Result<Reference, NotSent> {
+        let arena = self.kernel.payloads().ok_or(NotSent::TooLarge(error))?;
+        arena.put(bytes).map_err(NotSent::NoMemory)
+    }
+
+    /// The error for a message that was not handed over.
+    #[cold]
+    pub(crate) fn not_sent(&self, instance: u32, reason: NotSent) -> RingKernelError {
+        match reason {
+            NotSent::Full => self.queue_full(instance),
+            NotSent::TooLarge(error) => error.into(),
+            NotSent::NoMemory(error) => RingKernelError::PayloadMemory { id: self.id(), error },
         }
     }
 
@@ -442,6 +508,8 @@ pub(crate) enum NotSent {
     Full,
     /// There never is.
     TooLarge(PayloadTooLarge),
+    /// There is none now for its payload, which is too large for a slot.
+    NoMemory(ArenaFull),
 }
 
 impl From<Full> for NotSent {

@@ -254,3 +254,123 @@ fn malformed_archives_fault_before_the_handler_runs() {
         assert_eq!(dispatch(bytes), (Err(FaultKind::Malformed), 1));
     }
 }
+
+/// Larger than any slot.
+#[derive(RingMessage, Clone, Debug, PartialEq)]
+#[message(max_bytes = 4 << 20, inline_bytes = 512)]
+struct Image {
+    name: String,
+    pixels: Vec<u32>,
+}
+
+#[ring_kernel(id = "gallery")]
+#[derive(Default)]
+struct Gallery {
+    images: u32,
+    sum: u64,
+}
+
+#[ring_kernel]
+impl Gallery {
+    #[handler]
+    fn hang(&mut self, _ctx: &mut RingContext, msg: &Archived<Image>) -> u64 {
+        self.images += 1;
+        for pixel in msg.pixels.iter() {
+            self.sum = self.sum.wrapping_mul(31).wrapping_add(pixel.to_native() as u64);
+        }
+        self.sum = self.sum.wrapping_add(msg.name.len() as u64);
+        self.sum
+    }
+}
+
+fn image(n: u32) -> Image {
+    // Every third fits a slot, the others take up to 200 KiB.
+    let pixels = if n.is_multiple_of(3) { n % 100 } else { 200 + n * 997 % 50_000 };
+    Image { name: "x".repeat(n as usize % 20), pixels: (n..n + pixels).collect() }
+}
+
+fn sums(images: impl Iterator<Item = u32>) -> Vec<u64> {
+    let mut sum = 0u64;
+    images
+        .map(|n| {
+            let Image { name, pixels } = image(n);
+            sum = pixels.iter().fold(sum, |sum, pixel| sum.wrapping_mul(31).wrapping_add(*pixel as u64));
+            sum = sum.wrapping_add(name.len() as u64);
+            sum
+        })
+        .collect()
+}
+
+#[test]
+fn messages_that_no_slot_carries_are_read_in_place_and_their_memory_is_given_back() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        for capacity in [1, 4, 256] {
+            // Room for a few at a time.
+            let options = LaunchOptions::default().queue_capacity(capacity).payload_memory(64 << 20);
+            let gallery = Gallery::launch(&runtime, options).await.unwrap();
+            let expected = sums(0..240);
+            for n in 0..40 {
+                assert_eq!(gallery.hang(image(n)).await, Ok(expected[n as usize]));
+            }
+            for n in 40..80 {
+                assert_eq!(gallery.ask_blocking(image(n)), Ok(expected[n as usize]));
+            }
+            for n in 80..120 {
+                gallery.tell(image(n)).await.unwrap();
+            }
+            for n in 120..160 {
+                gallery.tell_blocking(image(n)).unwrap();
+            }
+            gallery.tell_many((160..200).map(image)).await.unwrap();
+            let replies: Vec<u64> = gallery.ask_many((200..240).map(image)).try_collect().await.unwrap();
+            assert_eq!(replies, expected[200..]);
+            gallery.terminate().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_payload_that_the_arena_has_no_room_for_is_an_error_with_its_numbers() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        let options = LaunchOptions::default().payload_memory(50_000).without_auto_activate();
+        let gallery = Gallery::launch(&runtime, options).await.unwrap();
+        let pixels = |count: u32| Image { name: String::new(), pixels: (0..count).collect() };
+        gallery.tell(pixels(10_000)).await.unwrap();
+        let full = |error: RingKernelError| match error {
+            RingKernelError::PayloadMemory { id: "gallery", error } => (error.bytes, error.used, error.most),
+            other => panic!("{other}"),
+        };
+        let numbers = (40_016, 40_016, 50_000);
+        assert_eq!(full(gallery.tell(pixels(10_000)).await.unwrap_err()), numbers);
+        assert_eq!(full(gallery.hang(pixels(10_000)).await.unwrap_err()), numbers);
+        assert_eq!(full(gallery.ask_blocking(pixels(10_000)).unwrap_err()), numbers);
+        assert_eq!(full(gallery.try_tell(pixels(10_000)).unwrap_err().reason), numbers);
+        assert_eq!(full(gallery.tell_many([pixels(10_000)]).await.unwrap_err().reason), numbers);
+        let replies: Vec<_> = gallery.ask_many([pixels(10_000)]).collect().await;
+        assert!(matches!(replies[..], [Err(RingKernelError::PayloadMemory { .. })]));
+        // What slots carry goes on, and so does the rest once there is room.
+        gallery.tell(pixels(10)).await.unwrap();
+        gallery.activate().await.unwrap();
+        gallery.hang(pixels(10)).await.unwrap();
+        gallery.hang(pixels(12_000)).await.unwrap();
+        match gallery.hang(pixels(2 << 20)).await {
+            Err(RingKernelError::PayloadTooLarge(error)) => {
+                assert_eq!((error.bytes, error.most), (8_388_624, 4 << 20));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((gallery.control().messages_processed, gallery.pending()), (4, 0));
+    });
+}
+
+#[test]
+fn what_a_slot_carries_is_the_limit_where_no_arena_is() {
+    // Between kernels, and of answers.
+    let mut ctx = RingContext::detached(0);
+    let large = Image { name: String::new(), pixels: vec![0; 1000] };
+    assert_eq!(ctx.send::<Gallery>(0, large.clone()), Sent::TooLarge);
+    assert_eq!(ctx.send::<Gallery>(0, Image { pixels: vec![0; 10], ..large }), Sent::Gone);
+    assert_eq!((Image::SIZE, Post::SIZE), (512, 2048));
+}

@@ -46,6 +46,13 @@ pub struct Numbers {
     pub numbers: Vec<u64>,
 }
 
+/// More than a slot carries, where the device has other memory for it.
+#[derive(RingMessage, Clone, Debug, PartialEq)]
+#[message(max_bytes = 1 << 20, inline_bytes = 256)]
+pub struct Bulk {
+    pub items: Vec<u32>,
+}
+
 /// An actor that only the CPU can run.
 #[ring_kernel(id = "echo")]
 #[derive(Default)]
@@ -117,6 +124,12 @@ impl Shop {
     fn second(&mut self, _ctx: &mut RingContext, msg: &Archived<Numbers>) -> u64 {
         self.orders += 1;
         msg.numbers[1].to_native()
+    }
+
+    #[handler]
+    fn count(&mut self, _ctx: &mut RingContext, msg: &Archived<Bulk>) -> u32 {
+        self.orders += 1;
+        msg.items.len() as u32
     }
 
     fn text(mut sum: u32, text: &Archived<String>) -> u32 {
@@ -199,6 +212,18 @@ fn main() -> ExitCode {
                     other => return Err(Stop::Failed(format!("{other:?}"))),
                 }
                 check(&shop.order(order(0)).await.map_err(text)?.number, &1)
+            })
+        });
+        tests.add(on("what_no_slot_carries_arrives_or_is_refused_with_what_one_carries"), move |machine| {
+            with_shop(machine, backend, async |shop| {
+                check(&shop.count(Bulk { items: vec![1; 20] }).await, &Ok(20))?;
+                match (backend, shop.count(Bulk { items: vec![1; 100_000] }).await) {
+                    (Backend::Cpu, count) => check(&count, &Ok(100_000)),
+                    (_, Err(RingKernelError::PayloadTooLarge(error))) => {
+                        check(&(error.bytes, error.most), &(400_008, 256))
+                    }
+                    (_, other) => Err(Stop::Failed(format!("{other:?}"))),
+                }
             })
         });
         tests.add(on("an_actor_that_devices_cannot_run_says_why_when_it_is_launched"), move |machine| {

@@ -1,7 +1,7 @@
 use ringkernel::prelude::*;
 
 #[derive(RingMessage)]
-#[message(max_bytes = 1 << 20)]
+#[message(max_bytes = 1 << 31)]
 struct TooMuch {
     text: String,
 }

@@ -17,6 +17,7 @@ use crate::abi::{Consumer, ControlBlock, FaultKind, Header, TelemetryBuffer, fau
 use crate::host::lock_by;
 use crate::kernel::{FaultSite, IdlePolicy, KernelDescriptor, NativeShard, Outcome, Port, Progress};
 use crate::mesh::MeshSpec;
+use crate::payload::{PayloadArena, REFERENCE_WORDS, Reference};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub(super) tables: Tables,
     /// Whether it takes no more messages, being about to end.
     pub(super) gone: AtomicBool,
+    /// What is too large for a slot.
+    pub(super) payloads: PayloadArena,
 }
 
 pub(super) struct Shard {
@@ -467,7 +470,16 @@ impl<'a> Run<'a> {
             return refusal(FaultKind::Malformed);
         }
         let size = (handler.message.size as usize).min(4 * words);
-        let (payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
+        let (mut payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
+        let taken;
+        if handler.message.variable && words == REFERENCE_WORDS {
+            let Some(reference) = Reference::from_bytes(payload) else {
+                return refusal(FaultKind::Malformed);
+            };
+            taken = self.core.payloads.take(reference);
+            let Some(taken) = &taken else { return refusal(FaultKind::Malformed) };
+            payload = taken;
+        }
         let most = reply.len();
         // The copy that is in memory anyway: this one stays in registers.
         let Some(handling) = &body.handling else { return refusal(FaultKind::Malformed) };

@@ -75,20 +75,35 @@ fn varies(ty: &Type) -> bool {
     }
 }
 
-/// The `max_bytes` of `#[message(max_bytes = …)]`.
-pub fn max_bytes(input: &DeriveInput, errors: &mut Vec<Diagnostic>) -> Option<Expr> {
-    let mut found = None;
+/// What `#[message(…)]` says.
+#[derive(Default)]
+pub struct Limits {
+    /// `max_bytes = …`
+    pub max: Option<Expr>,
+    /// `inline_bytes = …`
+    pub inline: Option<Expr>,
+}
+
+/// Reads `#[message(max_bytes = …, inline_bytes = …)]`.
+pub fn limits(input: &DeriveInput, errors: &mut Vec<Diagnostic>) -> Limits {
+    let mut found = Limits::default();
     for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("message")) {
         let parsed = attr.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("max_bytes") {
-                return Err(meta.error("`#[message(…)]` takes `max_bytes = …`, the most bytes of a message"));
-            }
-            found = Some(meta.value()?.parse::<Expr>()?);
+            let place = match () {
+                () if meta.path.is_ident("max_bytes") => &mut found.max,
+                () if meta.path.is_ident("inline_bytes") => &mut found.inline,
+                () => {
+                    let message = "`#[message(…)]` takes `max_bytes = …`, the most bytes of a message, and `inline_bytes = …`, the most of \
+                                   what a slot carries";
+                    return Err(meta.error(message));
+                }
+            };
+            *place = Some(meta.value()?.parse::<Expr>()?);
             Ok(())
         });
         if let Err(error) = parsed {
             errors.push(error.into());
-        } else if found.is_none() {
+        } else if found.max.is_none() {
             errors.push(Diagnostic::new(attr.span(), "say how many bytes: `#[message(max_bytes = 4096)]`"));
         }
     }
@@ -229,14 +244,14 @@ mod tests {
         }
         let mut errors = Vec::new();
         let limited: DeriveInput = parse_quote! { #[message(max_bytes = 2 * KIB)] struct A { a: String } };
-        assert_eq!(max_bytes(&limited, &mut errors), Some(parse_quote!(2 * KIB)));
+        assert_eq!(limits(&limited, &mut errors).max, Some(parse_quote!(2 * KIB)));
         assert!(errors.is_empty());
         for (input, part) in [
             (parse_quote! { #[message(size = 1)] struct A; }, "`max_bytes = …`"),
             (parse_quote! { #[message()] struct A; }, "how many bytes"),
         ] {
             let mut errors = Vec::new();
-            assert_eq!(max_bytes(&input, &mut errors), None);
+            assert!(limits(&input, &mut errors).max.is_none());
             assert!(errors.len() == 1 && errors[0].message.contains(part), "{errors:?}");
         }
     }

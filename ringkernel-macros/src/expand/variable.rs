@@ -7,7 +7,7 @@ use super::device_type::{self, Derive};
 use super::{at, report};
 use crate::collect::definition::Types;
 use crate::collect::fields::{Struct, with_true_primitives};
-use crate::collect::variable;
+use crate::collect::variable::{self, Limits};
 use crate::diag::Diagnostic;
 use crate::program::{TypeRole, Uses};
 use proc_macro2::TokenStream;
@@ -16,6 +16,10 @@ use syn::{Data, DeriveInput, Expr, Fields, Visibility};
 
 /// The most bytes of a message that does not say: `ringkernel::payload::DEFAULT_MAX_BYTES`.
 const DEFAULT_MAX_BYTES: u32 = 4096;
+/// The most bytes of a message that travels in a slot: `ringkernel::payload::MAX_INLINE_BYTES`.
+const MAX_INLINE_BYTES: u32 = 64 << 10;
+/// The most bytes of any: offsets in an archive have 32 bits, one of them the sign.
+const LARGEST: u32 = 1 << 30;
 
 /// What the struct is to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,9 +38,9 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
         return error.to_tokens();
     }
     let (item, mut errors) = variable::read(input);
-    let max_bytes = variable::max_bytes(input, &mut errors);
-    let most = most(max_bytes.as_ref(), &mut errors);
-    if let (What::Part, Some(limit)) = (what, &max_bytes) {
+    let limits = variable::limits(input, &mut errors);
+    let (largest, inline) = bytes(&limits, &mut errors);
+    if let (What::Part, Some(limit)) = (what, &limits.max) {
         errors.push(Diagnostic::new(
             at(limit),
             "a part of a message has no limit of its own: the message it is in has",
@@ -48,7 +52,7 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
     }
     let archive = archive(&item, input, what);
     let part = part(&item);
-    let message = if what == What::Message { message(&item, most) } else { TokenStream::new() };
+    let message = if what == What::Message { message(&item, largest, inline) } else { TokenStream::new() };
     let checks = checks(&item);
     tokens.extend(quote! {
         const _: () = {
@@ -58,25 +62,34 @@ pub fn derive(input: &DeriveInput, what: What) -> TokenStream {
             #checks
         };
     });
-    let role = if what == What::Message { TypeRole::Variable { tag: 0, most } } else { TypeRole::Device };
+    let role =
+        if what == What::Message { TypeRole::Variable { tag: 0, most: inline } } else { TypeRole::Device };
     if beside.carries {
         tokens.extend(device_type::carry(&item, role, input.to_token_stream()));
     }
     tokens
 }
 
-/// The number that `max_bytes` is: devices make room for so many bytes, so it is needed now.
-fn most(max_bytes: Option<&Expr>, errors: &mut Vec<Diagnostic>) -> u32 {
-    let Some(expr) = max_bytes else { return DEFAULT_MAX_BYTES };
-    let (types, consts) = Default::default();
-    let value = Types { types: &types, consts: &consts }.length(expr, &Uses::new());
-    value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or_else(|| {
-        errors.push(Diagnostic::new(
-            at(expr),
-            "`max_bytes` is a number, or arithmetic on numbers: devices make room for so many bytes when this is compiled",
-        ));
-        DEFAULT_MAX_BYTES
-    })
+/// The most bytes of a message, and of one that a slot carries.
+fn bytes(limits: &Limits, errors: &mut Vec<Diagnostic>) -> (u32, u32) {
+    let mut number = |expr: &Option<Expr>, most: u32, what: &str| {
+        let expr = expr.as_ref()?;
+        let (types, consts) = Default::default();
+        // Devices make room for so many bytes, so the number is needed now.
+        let value = Types { types: &types, consts: &consts }.length(expr, &Uses::new());
+        let value = value.ok().and_then(|value| u32::try_from(value).ok()).filter(|value| *value <= most);
+        if value.is_none() {
+            errors.push(Diagnostic::new(
+                at(expr),
+                format!("`{what}` is a number up to {most}, or arithmetic on numbers: devices make room when this is compiled"),
+            ));
+        }
+        value
+    };
+    let largest = number(&limits.max, LARGEST, "max_bytes").unwrap_or(DEFAULT_MAX_BYTES);
+    let inline = number(&limits.inline, MAX_INLINE_BYTES.min(largest), "inline_bytes");
+    let usual = if largest > MAX_INLINE_BYTES { DEFAULT_MAX_BYTES } else { largest };
+    (largest, inline.unwrap_or(usual))
 }
 
 /// The shadow, and rkyv's traits for the user's own struct by way of it.
@@ -175,7 +188,7 @@ fn part(item: &Struct) -> TokenStream {
 }
 
 /// `impl DeviceType`, `RingMessage` and `VariableMessage`.
-fn message(item: &Struct, most: u32) -> TokenStream {
+fn message(item: &Struct, largest: u32, inline: u32) -> TokenStream {
     let name = &item.name;
     let text = name.to_string();
     let text = text.trim_start_matches("r#");
@@ -184,7 +197,7 @@ fn message(item: &Struct, most: u32) -> TokenStream {
         impl ::ringkernel::__private::DeviceType for #name {
             const NAME: &'static ::core::primitive::str = #text;
             const SIZE: ::core::primitive::u32 = ::ringkernel::__private::payload::layout::most(
-                #most,
+                #inline,
                 ::core::mem::size_of::<<Self as __rkyv::Archive>::Archived>(),
             );
             const ALIGN: ::core::primitive::u32 = 0;
@@ -209,6 +222,14 @@ fn message(item: &Struct, most: u32) -> TokenStream {
         impl ::ringkernel::__private::RingMessage for #name {
             const TAG: ::core::primitive::u32 = <Self as ::ringkernel::__private::DeviceType>::DEFINITION.tag();
             const VARIABLE: ::core::primitive::bool = true;
+            const LARGEST: ::core::primitive::u64 = (#largest / 8 * 8) as ::core::primitive::u64;
+
+            fn with_large_bytes<R>(
+                &self,
+                call: impl ::core::ops::FnOnce(&[::core::primitive::u8]) -> R,
+            ) -> ::core::result::Result<R, ::ringkernel::__private::PayloadTooLarge> {
+                ::ringkernel::__private::payload::with_large_bytes(self, call)
+            }
 
             fn with_bytes<R>(
                 &self,

@@ -102,12 +102,30 @@ impl Scratch {
 /// Calls with a message's archive, which lies aligned.
 ///
 /// # Errors
-/// [`PayloadTooLarge`] when it is longer than the message may be; nothing was called then.
+/// [`PayloadTooLarge`] when it is longer than what a slot carries; nothing was called then.
 pub fn with_bytes<M: VariableMessage, R>(
     message: &M,
     call: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, PayloadTooLarge> {
-    let most = M::SIZE as usize;
+    archived(message, M::SIZE as usize, call)
+}
+
+/// [`with_bytes`], up to the most that the message may ever be.
+///
+/// # Errors
+/// [`PayloadTooLarge`] when it is longer than that.
+pub fn with_large_bytes<M: VariableMessage, R>(
+    message: &M,
+    call: impl FnOnce(&[u8]) -> R,
+) -> Result<R, PayloadTooLarge> {
+    archived(message, M::LARGEST as usize, call)
+}
+
+fn archived<M: VariableMessage, R>(
+    message: &M,
+    most: usize,
+    call: impl FnOnce(&[u8]) -> R,
+) -> Result<R, PayloadTooLarge> {
     Scratch::with(|Scratch { bytes, arena }| {
         let mut serializer = rkyv::ser::Serializer::new(
             Counting { bytes, most, length: 0 },

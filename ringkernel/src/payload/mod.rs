@@ -69,8 +69,53 @@
 //! it; one that is not sound is answered with [`FaultKind::Malformed`](crate::FaultKind::Malformed).
 //!
 //! # Limits
-//! An archive of a message is at most its `max_bytes` long, 4096 where it does not say, and that is what each slot of the kernel's rings has room for. A
-//! message that takes more is [`PayloadTooLarge`], which names both numbers.
+//! An archive of a message is at most its `max_bytes` long, 4096 where it does not say. Up to 64 KiB (`MAX_INLINE_BYTES`), that is what each slot of
+//! the kernel's rings has room for. A message that takes more is [`PayloadTooLarge`], which names both numbers.
+//!
+//! With a larger `max_bytes`, slots have room for `#[message(inline_bytes = …)]`, 4096 where it does not say, and what is longer waits in the
+//! kernel's *payload arena*, where its handler reads it in place. The arena is bounded
+//! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, sending is
+//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory). Devices without one (CUDA and WebGPU) take what a slot carries, and so do messages
+//! between kernels, and answers.
+//!
+//! ```
+//! use ringkernel::prelude::*;
+//!
+//! #[derive(RingMessage)]
+//! #[message(max_bytes = 16 << 20, inline_bytes = 1024)]
+//! pub struct Image {
+//!     pub pixels: Vec<u8>,
+//! }
+//!
+//! #[ring_kernel(id = "gallery")]
+//! #[derive(Default)]
+//! pub struct Gallery {
+//!     images: u32,
+//! }
+//!
+//! #[ring_kernel]
+//! impl Gallery {
+//!     #[handler]
+//!     fn hang(&mut self, _ctx: &mut RingContext, msg: &Archived<Image>) -> u32 {
+//!         self.images += 1;
+//!         let mut bright = 0;
+//!         for pixel in msg.pixels.iter() {
+//!             if *pixel > 127 {
+//!                 bright += 1;
+//!             }
+//!         }
+//!         bright
+//!     }
+//! }
+//!
+//! # smol::block_on(async {
+//! # let runtime = RingKernel::builder().backend(Backend::Cpu).build().await?;
+//! let gallery = Gallery::launch(&runtime, LaunchOptions::default()).await?;
+//! assert_eq!(gallery.hang(Image { pixels: vec![200; 10_000_000] }).await?, 10_000_000);
+//! # runtime.shutdown().await
+//! # })?;
+//! # Ok::<(), RingKernelError>(())
+//! ```
 //!
 //! - `codec`: archives to bytes and back, with buffers that are used again.
 //! - `parts`: what a field may be.
@@ -78,7 +123,7 @@
 mod codec;
 mod parts;
 
-pub use codec::{Archivable, access, decode, encode, with_bytes};
+pub use codec::{Archivable, access, decode, encode, with_bytes, with_large_bytes};
 pub use parts::Payload;
 
 use crate::RingMessage;
@@ -88,7 +133,8 @@ pub type Archived<T> = <T as rkyv::Archive>::Archived;
 
 /// The most bytes of a message that does not say.
 pub const DEFAULT_MAX_BYTES: u32 = 4096;
-/// The most bytes of a message that travels in a slot.
+/// The most bytes of a message that travels in a slot. Beyond, `max_bytes` allows messages that lie in memory of their own; up to
+/// [`DEFAULT_MAX_BYTES`] of these travel in a slot, or `inline_bytes`.
 pub const MAX_INLINE_BYTES: u32 = 64 << 10;
 
 /// A message of variable size. `#[derive(RingMessage)]` makes one of a struct with a field of variable size, or with
@@ -103,7 +149,8 @@ pub trait VariableMessage: RingMessage + Archivable {}
 /// A message takes more bytes than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
-    "this `{message}` takes {bytes} bytes, and {most} are allowed: send less at a time, or raise `#[message(max_bytes = {most})]`"
+    "this `{message}` takes {bytes} bytes, and {most} are allowed: send less at a time, or raise `#[message(max_bytes = …)]` (where no payload \
+     arena is at hand, `inline_bytes`)"
 )]
 pub struct PayloadTooLarge {
     /// The message's type.

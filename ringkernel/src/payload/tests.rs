@@ -169,7 +169,8 @@ fn a_message_that_is_too_large_says_how_large_and_what_would_do() {
     assert_eq!(
         error.to_string(),
         format!(
-            "this `Post` takes {} bytes, and 8192 are allowed: send less at a time, or raise `#[message(max_bytes = 8192)]`",
+            "this `Post` takes {} bytes, and 8192 are allowed: send less at a time, or raise `#[message(max_bytes = …)]` (where no \
+             payload arena is at hand, `inline_bytes`)",
             length + 4000
         )
     );

@@ -36,5 +36,5 @@ struct Envelope {
 }
 
 fn main() {
-    let _ = [TooMuch::SIZE, TooFew::SIZE, Nothings::SIZE, Envelope::SIZE];
+    let _ = Envelope::SIZE;
 }

@@ -241,6 +241,9 @@ fn message(item: &Struct, largest: u32, inline: u32) -> TokenStream {
 
         #[automatically_derived]
         impl ::ringkernel::__private::VariableMessage for #name {}
+
+        // A limit that makes no sense is an error whether or not the message is used.
+        const _: ::core::primitive::u32 = <#name as ::ringkernel::__private::DeviceType>::SIZE;
     }
 }
 

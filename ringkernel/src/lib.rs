@@ -62,7 +62,7 @@
 //!
 //! For readers of the source: `message` and `actor` (what the macros implement), `native` (handlers as native code), then the
 //! request path from the outside in: `actor`/`handle`, `request` (a message on its way, and its reply), `requests` and `live` (a launched
-//! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `room` (senders that wait for a full
+//! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `delivery` (where replies go), `room` (senders that wait for a full
 //! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
 //! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return),
 //! `mesh` (kernels that send to each other), `pubsub` (topics), `hlc` (clocks), `queue` (queues between host threads, which are the backends crate's).
@@ -82,6 +82,7 @@ pub mod baseline;
 mod block;
 mod bridge;
 pub mod context;
+mod delivery;
 mod encoded;
 pub mod error;
 mod expansion;

@@ -1,0 +1,115 @@
+//! Where what comes out of a reply ring goes: to a single request, to a cell of a flight, or (what is no reply of this kernel's own) to
+//! [`mesh`](crate::mesh).
+
+use crate::flight::{self, Cells, FLIGHTS};
+use crate::lane::Sink;
+use crate::live::LiveKernel;
+use ringkernel_backends::abi::ring::{Payload, prefetch};
+use ringkernel_backends::abi::slot::{GENERATION_MASK, PUBLISHED};
+use ringkernel_backends::abi::{Correlation, Header};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What one drain of a ring delivers.
+pub(crate) struct Delivery<'a> {
+    live: &'a LiveKernel,
+    shard: usize,
+    /// The flight that got the last reply: the next is likely to be for the same.
+    last: Option<(usize, &'a Cells)>,
+    /// The flights that got replies, a bit each, and how many.
+    touched: u64,
+    counts: [u32; FLIGHTS],
+}
+
+impl<'a> Delivery<'a> {
+    #[inline]
+    pub(crate) fn to(live: &'a LiveKernel, shard: usize) -> Self {
+        Self { live, shard, last: None, touched: 0, counts: [0; FLIGHTS] }
+    }
+
+    /// Delivers the reply to a single request.
+    // Not inlined, so that a flight's replies are delivered from registers.
+    #[inline(never)]
+    fn deliver_one(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        payload.copy_to(words);
+        let words = &words[..payload.words().min(words.len())];
+        self.live.answer_one(header.correlation, header.tag, words);
+    }
+
+    /// Delivers what is no such reply.
+    #[cold]
+    fn deliver_other(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        payload.copy_to(words);
+        self.live.arrived(self.shard, header, &words[..payload.words().min(words.len())]);
+    }
+}
+
+/// Puts the words of a reply where its cell has them, as many as there is room for.
+#[inline(always)]
+fn put(payload: &Payload<'_>, pairs: &[AtomicU64]) {
+    // Relaxed: see `Cells::deliver`.
+    let store = |place: &AtomicU64, pair| place.store(pair, Ordering::Relaxed);
+    // Most replies are small, and each of the same kind.
+    let [a, b, c] = payload.six(0);
+    if let [x, y, rest @ ..] = pairs {
+        store(x, a);
+        store(y, b);
+        rest.first().into_iter().for_each(|z| store(z, c));
+    }
+    if payload.words() > 6 {
+        for (group, three) in (0..payload.words().div_ceil(6)).zip(pairs.chunks(3)).skip(1) {
+            three.iter().zip(payload.six(group)).for_each(|(place, pair)| store(place, pair));
+        }
+    }
+}
+
+/// Whether a reply is to a request of the kernel's own: no mark above the generation, and an index of a slab or a flight.
+#[inline]
+fn is_own(correlation: Correlation) -> bool {
+    correlation.generation & !GENERATION_MASK == 0 && correlation.index < PUBLISHED
+}
+
+impl Sink for Delivery<'_> {
+    #[inline]
+    fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
+        if !is_own(header.correlation) {
+            return self.deliver_other(header, payload, words);
+        }
+        if let Some((flight, cell)) = flight::named(header.correlation) {
+            let cells = match self.last {
+                Some((last, cells)) if last == flight => cells,
+                _ => {
+                    let Some(cells) = self.live.flights.cells(flight) else { return };
+                    self.last = Some((flight, cells));
+                    cells
+                }
+            };
+            let shape = flight::shape(header.tag, payload.words());
+            if cells.deliver(cell, header.correlation.generation, shape, |pairs| put(&payload, pairs)) {
+                self.touched |= 1 << flight;
+                self.counts[flight] += 1;
+            }
+            return;
+        }
+        self.deliver_one(header, payload, words);
+    }
+
+    #[inline]
+    fn expect(&self, index: u32) {
+        let cell = Correlation { index, generation: 0 };
+        if let (Some((_, cells)), Some((_, cell))) = (self.last, flight::named(cell)) {
+            cells.state(cell).into_iter().for_each(prefetch);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        while self.touched != 0 {
+            let flight = self.touched.trailing_zeros() as usize;
+            self.touched &= self.touched - 1;
+            let count = std::mem::take(&mut self.counts[flight]) as usize;
+            if let Some(cells) = self.live.flights.cells(flight) {
+                self.live.settled(cells.settle(count));
+            }
+        }
+    }
+}

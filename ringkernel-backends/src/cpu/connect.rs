@@ -146,7 +146,7 @@ pub(super) fn relay(kernel: &CpuKernel, header: Header, payload: &[u8]) -> Sent 
         return Sent::NoInstance;
     }
     if open(kernel).is_err() {
-        // No memory, for now.
+        // No memory at the moment.
         return Sent::Full;
     }
     let index = core.shard_of(header.instance);

@@ -4,6 +4,7 @@
 use crate::common::counting::{Counting, NUMBERS, bytes_60::Counter, first_word};
 use ringkernel::{Actor, DeviceType, RingMessage};
 use ringkernel::{Backend, DeviceError};
+use ringkernel_backends::abi::slot::GENERATION_MASK;
 use ringkernel_backends::abi::{Correlation, Header};
 use ringkernel_backends::cpu::CpuDevice;
 use ringkernel_backends::cuda::CudaDevice;
@@ -87,7 +88,7 @@ fn request(shard: usize, shards: usize, i: u64) -> (u32, u32, Correlation) {
     let of_shard = INSTANCES as u64 / shards as u64;
     let instance = (i % of_shard) as u32 * shards as u32 + shard as u32;
     let number = (i / of_shard) as u32 & NUMBERS;
-    let correlation = Correlation { index: i as u32 ^ 0x2aaa_aaaa, generation: (i * 40_503) as u16 };
+    let correlation = Correlation { index: i as u32 ^ 0x2aaa_aaaa, generation: (i * 40_503) as u16 & GENERATION_MASK };
     (instance, first_word(shard as u32 % 8, number), correlation)
 }
 

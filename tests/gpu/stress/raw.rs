@@ -88,7 +88,8 @@ fn request(shard: usize, shards: usize, i: u64) -> (u32, u32, Correlation) {
     let of_shard = INSTANCES as u64 / shards as u64;
     let instance = (i % of_shard) as u32 * shards as u32 + shard as u32;
     let number = (i / of_shard) as u32 & NUMBERS;
-    let correlation = Correlation { index: i as u32 ^ 0x2aaa_aaaa, generation: (i * 40_503) as u16 & GENERATION_MASK };
+    let correlation =
+        Correlation { index: i as u32 ^ 0x2aaa_aaaa, generation: (i * 40_503) as u16 & GENERATION_MASK };
     (instance, first_word(shard as u32 % 8, number), correlation)
 }
 

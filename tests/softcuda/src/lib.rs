@@ -1,0 +1,11 @@
+//! A CUDA device in software, for tests on machines without a GPU.
+//!
+//! What the compiler emits and what the CUDA backend makes of it is PTX; where there is no GPU, ptxas can say that it is legal, and nobody that it
+//! is right. This crate runs it. [`ptx`] reads the text, [`machine`] executes it: warps whose lanes diverge freely, in schedules
+//! that a seed chooses, on the memory of this very process, with real atomics. It models what PTX promises and nothing of
+//! any chip: no caches, no reordering of one lane's accesses, no timing.
+//!
+//! Start with [`machine`].
+
+pub mod machine;
+pub mod ptx;

@@ -195,6 +195,7 @@ impl<A: Actor> ActorRef<A> {
     ///
     /// # Errors
     /// [`Terminated`](RingKernelError::Terminated), [`DeviceLost`](RingKernelError::DeviceLost).
+    #[inline]
     pub fn tell<M: RingMessage>(&self, message: M) -> Request<'_, ()>
     where
         A: Handles<M>,

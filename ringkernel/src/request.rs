@@ -68,6 +68,7 @@ impl<'a, R: RingMessage> Request<'a, R> {
         Self::new(live, instance, message, Stage::Opening(Owner::Asker, None), limit)
     }
 
+    #[inline]
     fn new<M: RingMessage>(
         live: &'a LiveKernel,
         instance: u32,
@@ -82,6 +83,7 @@ impl<'a, R: RingMessage> Request<'a, R> {
 
 impl<'a> Request<'a, ()> {
     /// Without a reply.
+    #[inline]
     pub(crate) fn tell<M: RingMessage>(live: &'a LiveKernel, instance: u32, message: M) -> Self {
         Self::new(live, instance, message, Stage::Telling(None), None)
     }
@@ -151,13 +153,34 @@ impl<R> Request<'_, R> {
     }
 }
 
+impl<R> Request<'_, R> {
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RingKernelError>> {
+        let mut result = self.proceed(cx);
+        if let (Poll::Pending, Some(limit)) = (&result, &mut self.limit) {
+            let after = limit.after;
+            let sleep = limit.sleep.get_or_insert_with(|| Sleep::new(after));
+            if Pin::new(sleep).poll(cx).is_ready() {
+                result = Poll::Ready(Err(limit.handed_over.late(self.live, self.instance, after)));
+            }
+        }
+        if result.is_ready() {
+            // What it still holds (an entry, a place in a queue) is given back now.
+            self.stage = Stage::Done;
+            self.limit = None;
+        }
+        result
+    }
+}
+
 impl<R> Future for Request<'_, R> {
     type Output = Result<R, RingKernelError>;
 
+    // Inlined, so that a message that is told is made where it is awaited, and goes from there into the ring.
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Telling(None) = this.stage
-            && matches!(this.message, Encoded::InPlace { .. } | Encoded::Heap(_))
+            && let Encoded::InPlace { .. } = this.message
             && this.live.check_open().is_ok()
             && this.live.push_bytes(this.instance, this.tag, Correlation::NONE, this.message.bytes()).is_ok()
         {
@@ -165,20 +188,7 @@ impl<R> Future for Request<'_, R> {
             this.stage = Stage::Done;
             return Poll::Ready((this.read)(this.live, this.instance, tag::UNIT, &[]));
         }
-        let mut result = this.proceed(cx);
-        if let (Poll::Pending, Some(limit)) = (&result, &mut this.limit) {
-            let after = limit.after;
-            let sleep = limit.sleep.get_or_insert_with(|| Sleep::new(after));
-            if Pin::new(sleep).poll(cx).is_ready() {
-                result = Poll::Ready(Err(limit.handed_over.late(this.live, this.instance, after)));
-            }
-        }
-        if result.is_ready() {
-            // What it still holds (an entry, a place in a queue) is given back now.
-            this.stage = Stage::Done;
-            this.limit = None;
-        }
-        result
+        this.poll_on(cx)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::abi::{ControlSnapshot, Correlation, FaultKind, Header, Ring, TelemetrySnapshot};
 use crate::mesh::{MailboxSnapshot, Mesh, MeshSpec, Outbox, Sent, Subscriber, Target, relay_into};
-use crate::payload::PayloadArena;
+use crate::payload::{PayloadArena, REFERENCE_WORDS};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +28,27 @@ pub struct MessageInfo {
     pub size: u32,
     /// Whether each takes as many as it needs, whole words up to `size`. The payload is then an rkyv archive, whose root is at its end.
     pub variable: bool,
+    /// The most bytes of one that the host sends where the device has memory for what no slot carries; see [`payload`](crate::payload). At least `size`.
+    pub largest: u32,
 }
 
 impl MessageInfo {
-    /// Whether a payload of so many words can be one of these.
+    /// Of fixed size.
+    pub const fn fixed(name: &'static str, tag: u32, size: u32) -> Self {
+        Self { name, tag, size, variable: false, largest: size }
+    }
+
+    /// Whether some are larger than a slot carries, so that a payload of [`REFERENCE_WORDS`] says where they lie.
+    #[inline]
+    pub const fn is_large(&self) -> bool {
+        self.variable && self.largest > self.size
+    }
+
+    /// Whether a payload of so many words can be one of these, or say where one lies.
     #[inline]
     pub fn takes(&self, words: usize) -> bool {
         let most = self.size.div_ceil(4) as usize;
-        words == most || (self.variable && words < most)
+        words == most || (self.variable && words < most) || (words == REFERENCE_WORDS && self.is_large())
     }
 }
 
@@ -129,7 +142,13 @@ impl KernelDescriptor {
     /// Bytes of the largest message, of those that a handler takes and those that one receives: what slots of requests and mailboxes hold.
     pub fn message_size(&self) -> u32 {
         let received = self.mesh.receives.iter().map(|message| message.size);
-        self.handlers.iter().map(|h| h.message.size).chain(received).max().unwrap_or(0)
+        let least = if self.takes_large() { 4 * REFERENCE_WORDS as u32 } else { 0 };
+        self.handlers.iter().map(|h| h.message.size).chain(received).fold(least, u32::max)
+    }
+
+    /// Whether a handler takes messages that are larger than a slot carries.
+    pub fn takes_large(&self) -> bool {
+        self.handlers.iter().any(|handler| handler.message.is_large())
     }
 
     /// Bytes of the largest reply, a fault included.
@@ -437,7 +456,7 @@ pub trait Kernel: Send + Sync {
         MailboxSnapshot::default()
     }
     /// Where payloads wait that are too large for a slot, if the device follows references to them; see [`payload`](crate::payload).
-    fn payloads(&self) -> Option<&PayloadArena> {
+    fn payloads(&self) -> Option<Arc<dyn PayloadArena>> {
         None
     }
     /// For its backend, which knows what it is.
@@ -541,36 +560,7 @@ pub enum DeviceError {
     },
 }
 
-mod sites {
-    //! Native panic locations, interned so that they fit a word.
-    use super::Site;
-    use std::sync::{Mutex, PoisonError};
-
-    static SITES: Mutex<Vec<Site>> = Mutex::new(Vec::new());
-
-    /// Remembers a native panic's location and message; equal ones share an index.
-    ///
-    /// At most 4096 are kept apart (a message can hold run-time values); later ones keep their place and lose their text.
-    pub fn intern_site(file: &str, line: u32, column: u32, message: &str) -> u32 {
-        let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = sites.len() >= 4096;
-        let message = if full { "" } else { message };
-        if let Some(i) = sites
-            .iter()
-            .position(|s| s.line == line && s.column == column && s.message == message && s.file == file)
-        {
-            return i as u32;
-        }
-        let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-        sites.push(Site { file: leak(file), line, column, message: leak(message) });
-        sites.len() as u32 - 1
-    }
-
-    /// What [`intern_site`] remembered.
-    pub fn native_site(index: u32) -> Option<Site> {
-        SITES.lock().unwrap_or_else(PoisonError::into_inner).get(index as usize).copied()
-    }
-}
+mod sites;
 pub use sites::{intern_site, native_site};
 
 #[cfg(test)]
@@ -579,14 +569,17 @@ mod tests {
 
     #[test]
     fn a_message_of_variable_size_has_any_length_up_to_its_most() {
-        let fixed = MessageInfo { name: "Fixed", tag: 1000, size: 10, variable: false };
+        let fixed = MessageInfo::fixed("Fixed", 1000, 10);
         let variable = MessageInfo { variable: true, ..fixed };
+        // One that says where it lies has three words, whatever a slot carries.
+        let large = MessageInfo { size: 4, largest: 100, ..variable };
         for words in 0..5 {
             assert_eq!(
-                (fixed.takes(words), variable.takes(words)),
-                (words == 3, words <= 3),
+                (fixed.takes(words), variable.takes(words), large.takes(words)),
+                (words == 3, words <= 3, words <= 1 || words == 3),
                 "{words} words"
             );
         }
+        assert_eq!([fixed, variable, large].map(|info| info.is_large()), [false, false, true]);
     }
 }

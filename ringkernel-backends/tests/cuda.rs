@@ -13,10 +13,10 @@ use ringkernel_backends::kernel::*;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-const DEPOSIT: MessageInfo = MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false };
-const BALANCE: MessageInfo = MessageInfo { name: "Balance", tag: 1001, size: 16, variable: false };
-const BLOB: MessageInfo = MessageInfo { name: "Blob", tag: 2000, size: 200, variable: false };
-const BLOB_OUT: MessageInfo = MessageInfo { name: "BlobOut", tag: 2001, size: 200, variable: false };
+const DEPOSIT: MessageInfo = MessageInfo::fixed("Deposit", 1000, 8);
+const BALANCE: MessageInfo = MessageInfo::fixed("Balance", 1001, 16);
+const BLOB: MessageInfo = MessageInfo::fixed("Blob", 2000, 200);
+const BLOB_OUT: MessageInfo = MessageInfo::fixed("BlobOut", 2001, 200);
 
 static ACCOUNT: KernelDescriptor = KernelDescriptor {
     id: "account",

@@ -14,15 +14,15 @@ use ringkernel_backends::mesh::*;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-const HOP: MessageInfo = MessageInfo { name: "Hop", tag: 3000, size: 12, variable: false };
-const PASS: MessageInfo = MessageInfo { name: "Pass", tag: 3001, size: 8, variable: false };
-const SAY: MessageInfo = MessageInfo { name: "Say", tag: 3002, size: 4, variable: false };
-const NOTE: MessageInfo = MessageInfo { name: "Note", tag: 3010, size: 4, variable: false };
-const TAKE: MessageInfo = MessageInfo { name: "Take", tag: 3003, size: 0, variable: false };
-const SHIP: MessageInfo = MessageInfo { name: "Ship", tag: 3004, size: 8, variable: false };
-const PARCEL: MessageInfo = MessageInfo { name: "Parcel", tag: 3011, size: 4, variable: false };
-const WORD: MessageInfo = MessageInfo { name: "u32", tag: tag::U32, size: 4, variable: false };
-const UNIT: MessageInfo = MessageInfo { name: "()", tag: tag::UNIT, size: 0, variable: false };
+const HOP: MessageInfo = MessageInfo::fixed("Hop", 3000, 12);
+const PASS: MessageInfo = MessageInfo::fixed("Pass", 3001, 8);
+const SAY: MessageInfo = MessageInfo::fixed("Say", 3002, 4);
+const NOTE: MessageInfo = MessageInfo::fixed("Note", 3010, 4);
+const TAKE: MessageInfo = MessageInfo::fixed("Take", 3003, 0);
+const SHIP: MessageInfo = MessageInfo::fixed("Ship", 3004, 8);
+const PARCEL: MessageInfo = MessageInfo::fixed("Parcel", 3011, 4);
+const WORD: MessageInfo = MessageInfo::fixed("u32", tag::U32, 4);
+const UNIT: MessageInfo = MessageInfo::fixed("()", tag::UNIT, 0);
 
 static COURIER: KernelDescriptor = KernelDescriptor {
     id: "courier",

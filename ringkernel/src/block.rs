@@ -10,8 +10,10 @@ use crate::park::block_on;
 use crate::requests::NotSent;
 use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, Header};
+use ringkernel_backends::payload::{PayloadArena, Reference};
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -64,6 +66,10 @@ pub(crate) struct Block {
     order: Vec<u16>,
     /// For each shard, where its part of `order` ends (and, while it is being handed over, where what is left of it begins).
     parts: Vec<(u32, u32)>,
+    /// The kernel's arena, once there is a message that no slot carries: what it says is where the message lies.
+    arena: Option<Arc<dyn PayloadArena>>,
+    /// The numbers of those messages, ascending.
+    large: Vec<(u32, Reference)>,
 }
 
 thread_local! {
@@ -78,7 +84,8 @@ impl Block {
     }
 
     /// Keeps the buffers for the thread's next block.
-    pub(crate) fn put_by(self) {
+    pub(crate) fn put_by(mut self) {
+        self.withdraw_large();
         // A thread that is ending has no next block.
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
@@ -92,6 +99,7 @@ impl Block {
         most: usize,
     ) -> Result<(), Refused> {
         if M::VARIABLE {
+            self.withdraw_large();
             return self.fill_variable(live, messages, most);
         }
         let size = M::SIZE as usize;
@@ -127,6 +135,7 @@ impl Block {
         self.instances.clear();
         self.bytes.clear();
         self.ends.clear();
+        self.parts.clear();
         let result = loop {
             if self.instances.len() == most.min(MESSAGES) || self.bytes.len() >= BYTES {
                 break Ok(());
@@ -136,14 +145,10 @@ impl Block {
                 break Err(Refused::NoSuchInstance(instance));
             }
             let taken = message.with_large_bytes(|bytes| {
-                if bytes.len() <= M::SIZE as usize {
-                    self.bytes.extend_from_slice(bytes);
-                    return Ok(());
+                if bytes.len() > M::SIZE as usize {
+                    return self.put_large::<M>(live, bytes);
                 }
-                let (bytes_now, most) = (bytes.len() as u64, u64::from(M::SIZE));
-                let error = PayloadTooLarge { message: M::NAME, bytes: bytes_now, most };
-                let reference = live.put_large(bytes, error)?;
-                self.bytes.extend_from_slice(&reference.to_bytes());
+                self.bytes.extend_from_slice(bytes);
                 Ok(())
             });
             if let Err(reason) = taken.map_err(NotSent::TooLarge).and_then(|taken| taken) {
@@ -154,6 +159,37 @@ impl Block {
         };
         self.sort(live.lanes.len());
         result
+    }
+
+    /// Puts a message that no slot carries into the kernel's arena.
+    #[cold]
+    fn put_large<M: RingMessage>(&mut self, live: &LiveKernel, bytes: &[u8]) -> Result<(), NotSent> {
+        if self.arena.is_none() {
+            self.arena = live.kernel.payloads();
+        }
+        let (length, most) = (bytes.len() as u64, u64::from(M::SIZE));
+        let error = PayloadTooLarge { message: M::NAME, bytes: length, most };
+        let arena = self.arena.as_ref().ok_or(NotSent::TooLarge(error))?;
+        let reference = arena.put(bytes).map_err(NotSent::NoMemory)?;
+        self.large.push((self.instances.len() as u32, reference));
+        self.bytes.extend_from_slice(&reference.to_bytes());
+        Ok(())
+    }
+
+    /// Gives back what was put into the arena and is not handed over.
+    fn withdraw_large(&mut self) {
+        let Some(arena) = self.arena.take() else { return };
+        if self.parts.is_empty() {
+            // It was not filled to the end: the user's iterator panicked.
+            self.large.iter().for_each(|(_, reference)| arena.withdraw(*reference));
+        } else if !self.large.is_empty() {
+            for (number, _) in self.left() {
+                if let Ok(at) = self.large.binary_search_by_key(&(number as u32), |(number, _)| *number) {
+                    arena.withdraw(self.large[at].1);
+                }
+            }
+        }
+        self.large.clear();
     }
 
     /// The bytes of a message.
@@ -266,6 +302,12 @@ impl Block {
     /// Whether a shard's part is handed over.
     pub(crate) fn is_done(&self, shard: usize) -> bool {
         self.parts[shard].0 == self.parts[shard].1
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.withdraw_large();
     }
 }
 

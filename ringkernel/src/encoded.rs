@@ -54,10 +54,10 @@ impl Encoded {
 
     /// An error if there is nothing to be sent, to a device with memory for what no slot carries or without.
     #[inline]
-    pub(crate) fn check(&self, has_arena: bool) -> Result<(), PayloadTooLarge> {
+    pub(crate) fn check(&self, has_arena: impl FnOnce() -> bool) -> Result<(), PayloadTooLarge> {
         match self {
             Self::TooLarge(error) => Err(*error),
-            Self::Large(_, error) if !has_arena => Err(*error),
+            Self::Large(_, error) if !has_arena() => Err(*error),
             _ => Ok(()),
         }
     }

@@ -210,9 +210,9 @@ pub trait NoInPlace<A, M, R>: Sized {
     /// No tag.
     const TAG: u32 = 0;
     /// No message.
-    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+    const MESSAGE: MessageInfo = MessageInfo::fixed("", 0, 0);
     /// No reply.
-    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+    const REPLY: MessageInfo = MessageInfo::fixed("", 0, 0);
 
     /// Does not run.
     ///
@@ -236,9 +236,9 @@ pub trait NoExchange<A, M, R>: Sized {
     /// No tag.
     const TAG: u32 = 0;
     /// No message.
-    const MESSAGE: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+    const MESSAGE: MessageInfo = MessageInfo::fixed("", 0, 0);
     /// No reply.
-    const REPLY: MessageInfo = MessageInfo { name: "", tag: 0, size: 0, variable: false };
+    const REPLY: MessageInfo = MessageInfo::fixed("", 0, 0);
 
     /// Does not run.
     ///
@@ -295,7 +295,9 @@ impl<T> NotCompiled for T {}
 
 /// What the runtime knows of a message's type.
 pub const fn message_info<M: RingMessage>() -> MessageInfo {
-    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: M::VARIABLE }
+    // Offsets in archives have 32 bits, so no message is as long as that.
+    let largest = if M::LARGEST > u32::MAX as u64 { u32::MAX } else { M::LARGEST as u32 };
+    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: M::VARIABLE, largest }
 }
 
 /// Stands in for the id of a type that is no actor and that a handler sends to: rustc says so at the call. The `ID` of an actor, inherent,

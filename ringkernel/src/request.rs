@@ -98,7 +98,7 @@ impl<R> Request<'_, R> {
     fn proceed(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RingKernelError>> {
         let Self { live, instance, tag: message_tag, ref message, read, ref mut stage, ref limit } = *self;
         let shard = live.shard(instance);
-        if let Err(error) = message.check(live.kernel.payloads().is_some()) {
+        if let Err(error) = message.check(|| live.kernel.payloads().is_some()) {
             return Poll::Ready(Err(error.into()));
         }
         // What a message without a reply, or with one that is another's, ends with.

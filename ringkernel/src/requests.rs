@@ -14,7 +14,7 @@ use event_listener::EventListener;
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
-use ringkernel_backends::payload::{ArenaFull, Reference};
+use ringkernel_backends::payload::ArenaFull;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -254,15 +254,9 @@ impl LiveKernel {
         }
         let reference = arena.put(bytes).map_err(NotSent::NoMemory)?;
         self.push_bytes(instance, tag, correlation, &reference.to_bytes()).map_err(|full| {
-            drop(arena.take(reference));
+            arena.withdraw(reference);
             full.into()
         })
-    }
-
-    /// Puts a payload into the kernel's arena, to be handed over later: what a slot is to carry.
-    pub(crate) fn put_large(&self, bytes: &[u8], error: PayloadTooLarge) -> Result<Reference, NotSent> {
-        let arena = self.kernel.payloads().ok_or(NotSent::TooLarge(error))?;
-        arena.put(bytes).map_err(NotSent::NoMemory)
     }
 
     /// The error for a message that was not handed over.

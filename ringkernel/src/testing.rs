@@ -170,8 +170,8 @@ impl Handles<Misbehave> for Account {
 const fn handler<M: RingMessage, R: RingMessage>(name: &'static str) -> HandlerInfo {
     HandlerInfo {
         name,
-        message: MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false },
-        reply: MessageInfo { name: R::NAME, tag: R::TAG, size: R::SIZE, variable: false },
+        message: MessageInfo::fixed(M::NAME, M::TAG, M::SIZE),
+        reply: MessageInfo::fixed(R::NAME, R::TAG, R::SIZE),
     }
 }
 
@@ -360,7 +360,7 @@ impl Handles<Again> for Clerk {
 }
 
 const fn message<M: RingMessage>() -> MessageInfo {
-    MessageInfo { name: M::NAME, tag: M::TAG, size: M::SIZE, variable: false }
+    MessageInfo::fixed(M::NAME, M::TAG, M::SIZE)
 }
 
 static CLERK: KernelDescriptor = KernelDescriptor {

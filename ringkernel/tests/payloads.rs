@@ -366,6 +366,38 @@ fn a_payload_that_the_arena_has_no_room_for_is_an_error_with_its_numbers() {
 }
 
 #[test]
+fn what_a_batch_put_into_the_arena_and_did_not_hand_over_makes_room_again() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        // Room for two in the ring, and for four in the arena.
+        let options = LaunchOptions::default().queue_capacity(2).payload_memory(200_000);
+        let gallery = Gallery::launch(&runtime, options.without_auto_activate()).await.unwrap();
+        let pixels = || Image { name: String::new(), pixels: vec![1; 10_000] };
+        let four = || std::iter::repeat_with(pixels).take(4);
+        let mut sending = Box::pin(gallery.tell_many(four()));
+        assert!(futures::poll!(&mut sending).is_pending());
+        drop(sending);
+        // Two are there. Without room for two more these would be errors, and not wait.
+        for _ in 0..3 {
+            let mut replies = gallery.ask_many(four().take(2));
+            assert!(futures::poll!(replies.next()).is_pending());
+        }
+        let panics = || -> Image { panic!("no third message") };
+        let three = std::iter::repeat_with(pixels).take(2).chain(std::iter::once_with(panics));
+        let mut sending = Box::pin(gallery.tell_many(three));
+        let poll = || sending.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
+        drop(sending);
+        let mut sending = Box::pin(gallery.tell_many(four().take(2)));
+        assert!(futures::poll!(&mut sending).is_pending());
+        gallery.activate().await.unwrap();
+        sending.await.unwrap();
+        gallery.hang(pixels()).await.unwrap();
+        assert_eq!(gallery.control().messages_processed, 5);
+    });
+}
+
+#[test]
 fn what_a_slot_carries_is_the_limit_where_no_arena_is() {
     // Between kernels, and of answers.
     let mut ctx = RingContext::detached(0);

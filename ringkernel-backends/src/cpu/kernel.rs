@@ -12,7 +12,7 @@ use crate::abi::{
 use crate::host::{Shapes, check_memory, control_block};
 use crate::kernel::{Device, DeviceError, Kernel, LaunchSpec, NativeShardSpec, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target};
-use crate::payload::{self, PayloadArena};
+use crate::payload::{DEFAULT_BYTES, HeapArena, PayloadArena};
 use crate::states::States;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ pub(super) fn launch(pool: &Arc<Pool>, spec: LaunchSpec) -> Result<Arc<dyn Kerne
         mesh: spec.mesh,
         tables: Tables::new(descriptor),
         gone: AtomicBool::new(false),
-        payloads: PayloadArena::new(spec.tuning.payload_memory.unwrap_or(payload::DEFAULT_BYTES)),
+        payloads: Arc::new(HeapArena::new(spec.tuning.payload_memory.unwrap_or(DEFAULT_BYTES))),
     };
     let (core, first_position) = (Arc::new(core), shapes.first_position);
     Ok(Arc::new(CpuKernel { core, shape: shapes.request, first_position, _pool: pool.clone() }))
@@ -117,8 +117,8 @@ impl CpuKernel {
 }
 
 impl Kernel for CpuKernel {
-    fn payloads(&self) -> Option<&PayloadArena> {
-        Some(&self.core.payloads)
+    fn payloads(&self) -> Option<Arc<dyn PayloadArena>> {
+        Some(self.core.payloads.clone())
     }
     fn as_any(&self) -> &dyn std::any::Any {
         self

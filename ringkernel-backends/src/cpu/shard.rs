@@ -13,11 +13,11 @@ use super::mailbox::Mailbox;
 use super::outbox::{Post, Relays, Talk};
 use super::pool::Shared;
 use super::table::Tables;
-use crate::abi::{Consumer, ControlBlock, FaultKind, Header, TelemetryBuffer, fault, tag};
+use crate::abi::{Consumer, ControlBlock, FaultKind, Header, Origin, TelemetryBuffer, fault, tag};
 use crate::host::lock_by;
 use crate::kernel::{FaultSite, IdlePolicy, KernelDescriptor, NativeShard, Outcome, Port, Progress};
 use crate::mesh::MeshSpec;
-use crate::payload::{PayloadArena, REFERENCE_WORDS, Reference};
+use crate::payload::{HeapArena, REFERENCE_WORDS, Reference};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -60,7 +60,7 @@ pub(super) struct Core {
     /// Whether it takes no more messages, being about to end.
     pub(super) gone: AtomicBool,
     /// What is too large for a slot.
-    pub(super) payloads: PayloadArena,
+    pub(super) payloads: Arc<HeapArena>,
 }
 
 pub(super) struct Shard {
@@ -472,11 +472,11 @@ impl<'a> Run<'a> {
         let size = (handler.message.size as usize).min(4 * words);
         let (mut payload, reply) = (&body.payload.bytes()[..size], body.reply.bytes());
         let taken;
-        if handler.message.variable && words == REFERENCE_WORDS {
-            let Some(reference) = Reference::from_bytes(payload) else {
-                return refusal(FaultKind::Malformed);
-            };
-            taken = self.core.payloads.take(reference);
+        if handler.message.is_large() && words == REFERENCE_WORDS {
+            // Kernels send each other what slots carry.
+            let by_host = matches!(header.correlation.origin(), Origin::Nobody | Origin::Asker(_));
+            let reference = Reference::from_bytes(&body.payload.bytes()[..4 * words]);
+            taken = reference.filter(|_| by_host).and_then(|reference| self.core.payloads.take(reference));
             let Some(taken) = &taken else { return refusal(FaultKind::Malformed) };
             payload = taken;
         }

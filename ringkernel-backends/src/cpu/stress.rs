@@ -52,8 +52,8 @@ static BOOK: KernelDescriptor = KernelDescriptor {
     state_align: 4,
     handlers: &[HandlerInfo {
         name: "note",
-        message: MessageInfo { name: "u64", tag: tag::U64, size: 8, variable: false },
-        reply: MessageInfo { name: "u64", tag: tag::U64, size: 8, variable: false },
+        message: MessageInfo::fixed("u64", tag::U64, 8),
+        reply: MessageInfo::fixed("u64", tag::U64, 8),
     }],
     native: |spec| Ok(Box::new(Book { pages: vec![[0; SENDERS + 1]; spec.count as usize] })),
     ..TALLY

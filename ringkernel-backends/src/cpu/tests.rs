@@ -53,8 +53,8 @@ impl NativeShard for Gate {
 }
 
 const fn handler(name: &'static str, tag: u32, size: u32) -> HandlerInfo {
-    let reply = MessageInfo { name: "()", tag: tag::UNIT, size: 0, variable: false };
-    HandlerInfo { name, message: MessageInfo { name, tag, size, variable: false }, reply }
+    let reply = MessageInfo::fixed("()", tag::UNIT, 0);
+    HandlerInfo { name, message: MessageInfo::fixed(name, tag, size), reply }
 }
 
 static GATE: KernelDescriptor = KernelDescriptor {

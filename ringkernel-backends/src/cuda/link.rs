@@ -189,8 +189,8 @@ mod tests {
         state_align: 8,
         handlers: &[HandlerInfo {
             name: "deposit",
-            message: MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false },
-            reply: MessageInfo { name: "Balance", tag: 1001, size: 16, variable: false },
+            message: MessageInfo::fixed("Deposit", 1000, 8),
+            reply: MessageInfo::fixed("Balance", 1001, 16),
         }],
         sites: &[],
         ptx: include_str!("../../tests/cuda/account.ptx"),
@@ -228,10 +228,7 @@ mod tests {
 
     static COURIER: KernelDescriptor =
         KernelDescriptor { ptx: include_str!("../../tests/cuda/courier.ptx"), mesh: RECEIVES, ..ACCOUNT };
-    const RECEIVES: Mesh = Mesh {
-        receives: &[MessageInfo { name: "Parcel", tag: 3011, size: 4, variable: false }],
-        ..Mesh::NONE
-    };
+    const RECEIVES: Mesh = Mesh { receives: &[MessageInfo::fixed("Parcel", 3011, 4)], ..Mesh::NONE };
 
     #[test]
     fn what_handlers_call_is_pasted_and_assembles_for_every_target() {

@@ -21,10 +21,9 @@ pub(crate) const BLOCK: u32 = tag::of_definition("struct Block{0:[u32;20]}");
 pub(crate) const FAIL: u32 = tag::of_definition("struct Fail{code:u32}");
 pub(crate) const BLOCK_WORDS: usize = 20;
 
-const UNIT_INFO: MessageInfo = MessageInfo { name: "()", tag: tag::UNIT, size: 0, variable: false };
-const TOTAL_INFO: MessageInfo = MessageInfo { name: "Total", tag: TOTAL, size: 8, variable: false };
-const BLOCK_INFO: MessageInfo =
-    MessageInfo { name: "Block", tag: BLOCK, size: 4 * BLOCK_WORDS as u32, variable: false };
+const UNIT_INFO: MessageInfo = MessageInfo::fixed("()", tag::UNIT, 0);
+const TOTAL_INFO: MessageInfo = MessageInfo::fixed("Total", TOTAL, 8);
+const BLOCK_INFO: MessageInfo = MessageInfo::fixed("Block", BLOCK, 4 * BLOCK_WORDS as u32);
 
 pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     id: "tally",
@@ -33,18 +32,10 @@ pub(crate) static TALLY: KernelDescriptor = KernelDescriptor {
     state_size: 8,
     state_align: 4,
     handlers: &[
-        HandlerInfo {
-            name: "add",
-            message: MessageInfo { name: "Add", tag: ADD, size: 4, variable: false },
-            reply: TOTAL_INFO,
-        },
+        HandlerInfo { name: "add", message: MessageInfo::fixed("Add", ADD, 4), reply: TOTAL_INFO },
         HandlerInfo { name: "get", message: UNIT_INFO, reply: TOTAL_INFO },
         HandlerInfo { name: "rotate", message: BLOCK_INFO, reply: BLOCK_INFO },
-        HandlerInfo {
-            name: "fail",
-            message: MessageInfo { name: "Fail", tag: FAIL, size: 4, variable: false },
-            reply: UNIT_INFO,
-        },
+        HandlerInfo { name: "fail", message: MessageInfo::fixed("Fail", FAIL, 4), reply: UNIT_INFO },
     ],
     sites: &[
         Site { file: "tally.rs", line: 3, column: 9, message: "" },

@@ -191,8 +191,8 @@ fn msl_of_an_actor_alone_needs_no_entry_point_and_bad_wgsl_is_an_error() {
 static LOOPS: KernelDescriptor = KernelDescriptor {
     handlers: &[HandlerInfo {
         name: "turn",
-        message: MessageInfo { name: "u32", tag: tag::U32, size: 4, variable: false },
-        reply: MessageInfo { name: "Turns", tag: TOTAL, size: 8, variable: false },
+        message: MessageInfo::fixed("u32", tag::U32, 4),
+        reply: MessageInfo::fixed("Turns", TOTAL, 8),
     }],
     wgsl: "
         @group(0) @binding(0) var<storage, read_write> rk_state: array<u32>;

@@ -21,7 +21,7 @@ pub fn tokens(mesh: &Mesh) -> TokenStream {
     let parcels = |parcels: &[Parcel]| {
         let parcels = parcels.iter().map(|Parcel { name, tag, size }| {
             let (tag, size) = (Literal::u32_unsuffixed(*tag), Literal::u32_unsuffixed(*size));
-            quote! { ::ringkernel::__private::MessageInfo { name: #name, tag: #tag, size: #size, variable: false } }
+            quote! { ::ringkernel::__private::MessageInfo::fixed(#name, #tag, #size) }
         });
         quote! { &[#(#parcels),*] }
     };

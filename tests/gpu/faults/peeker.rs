@@ -30,8 +30,8 @@ static PEEKER: KernelDescriptor = KernelDescriptor {
     state_align: 4,
     handlers: &[HandlerInfo {
         name: "peek",
-        message: MessageInfo { name: "Peek", tag: <Peek as RingMessage>::TAG, size: 8, variable: false },
-        reply: MessageInfo { name: "Peeked", tag: Peeked::TAG, size: 8, variable: false },
+        message: MessageInfo::fixed("Peek", <Peek as RingMessage>::TAG, 8),
+        reply: MessageInfo::fixed("Peeked", Peeked::TAG, 8),
     }],
     sites: &[],
     ptx: include_str!("peeker.ptx"),

@@ -221,8 +221,8 @@ static COUNTED: KernelDescriptor = KernelDescriptor {
 static NODE_OF_UNITS: KernelDescriptor = KernelDescriptor {
     handlers: &[HandlerInfo {
         name: "go",
-        message: MessageInfo { name: "()", tag: crate::abi::tag::UNIT, size: 0, variable: false },
-        reply: MessageInfo { name: "()", tag: crate::abi::tag::UNIT, size: 0, variable: false },
+        message: MessageInfo::fixed("()", crate::abi::tag::UNIT, 0),
+        reply: MessageInfo::fixed("()", crate::abi::tag::UNIT, 0),
     }],
     mesh: Mesh { routes: &[RouteInfo { id: "next" }], ..Mesh::NONE },
     ..TALLY

@@ -76,7 +76,7 @@ pub(super) struct Notes {
 pub(super) const SENDERS: usize = 16;
 
 const fn message(name: &'static str, tag: u32, size: u32) -> MessageInfo {
-    MessageInfo { name, tag, size, variable: false }
+    MessageInfo::fixed(name, tag, size)
 }
 
 const fn handler(name: &'static str, tag: u32, size: u32, reply: MessageInfo) -> HandlerInfo {

@@ -26,8 +26,8 @@ const ANSWER: u32 = 3003;
 const fn handler(name: &'static str, tag: u32, words: u32, reply: u32, reply_words: u32) -> HandlerInfo {
     HandlerInfo {
         name,
-        message: MessageInfo { name, tag, size: 4 * words, variable: false },
-        reply: MessageInfo { name: "Reply", tag: reply, size: 4 * reply_words, variable: false },
+        message: MessageInfo::fixed(name, tag, 4 * words),
+        reply: MessageInfo::fixed("Reply", reply, 4 * reply_words),
     }
 }
 
@@ -53,8 +53,8 @@ static NODE: KernelDescriptor = KernelDescriptor {
     mesh: Mesh {
         routes: &[RouteInfo { id: "node" }],
         topics: &[TopicInfo { name: "news/today" }],
-        outgoing: &[MessageInfo { name: "Note", tag: NOTE, size: 8, variable: false }],
-        receives: &[MessageInfo { name: "Letter", tag: LETTER, size: 8, variable: false }],
+        outgoing: &[MessageInfo::fixed("Note", NOTE, 8)],
+        receives: &[MessageInfo::fixed("Letter", LETTER, 8)],
     },
     ..TALLY
 };

@@ -84,8 +84,11 @@ pub enum Overflow {
     /// The send says [`Sent::Full`] at once.
     #[default]
     Reject,
-    /// The sender waits, no longer than this, then the send says [`Sent::Full`]. On a GPU a whole warp waits, and on WebGPU, where no one
-    /// makes room meanwhile, nobody waits at all.
+    /// The sender waits, no longer than this, then the send says [`Sent::Full`]. On a GPU a whole warp waits.
+    ///
+    /// On WebGPU nobody waits, and the send says [`Sent::Full`] at once. A handler runs within one dispatch, from its beginning to its end, and a
+    /// receiver makes room in the next: that begins when this one has ended, with the handler that would have waited. Nor can the answer wait, for
+    /// the handler goes on with it, and what it does then cannot be undone where the message finds no room after all.
     Block {
         /// How long.
         at_most: Duration,

@@ -3,12 +3,13 @@
 //! A case is a function that launches small actors on a backend's runtime, lets them send, and says what their states and counters must be then.
 //! `stage` is what cases stand on, `actors` whom they launch; then a file a subject.
 //!
-//! - `RINGKERNEL_PROGRAMS`: random programs a backend (12).
+//! - `RINGKERNEL_PROGRAMS`: random programs a backend and case (12).
 //! - `RINGKERNEL_REQUIRE`: backends whose absence is a failure.
 
 #![allow(missing_docs, unreachable_pub)]
 
 mod actors;
+mod bursts;
 mod changes;
 mod clocks;
 mod forwards;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
             a_mailbox_that_drops_the_oldest_counts_them_and_keeps_the_newest,
             what_spills_to_the_host_all_arrives_in_order,
             a_cycle_of_full_mailboxes_ends_and_nothing_is_lost;
+        bursts: a_request_that_is_older_than_all_else_is_handled_before_what_came_after_it,
+            bursts_into_mailboxes_of_any_size_arrive_once_in_order_or_are_counted;
         changes: a_connection_leads_where_it_was_pointed_and_to_nobody_when_it_is_cut,
             a_receiver_that_ends_is_gone_and_the_next_takes_its_place,
             messages_wait_for_a_receiver_that_is_suspended,
@@ -92,6 +95,8 @@ fn main() -> ExitCode {
         Listener::DESCRIPTOR,
         Hub::DESCRIPTOR,
         clocks::Runner::DESCRIPTOR,
+        bursts::Mill::DESCRIPTOR,
+        bursts::Bin::DESCRIPTOR,
     ] {
         tests.add(format!("mesh_conformance::device_code_assembles::{}", descriptor.id), move |machine| {
             assemble(&machine.ptxas()?, descriptor.id, &module_text(descriptor, 70), "sm_75")?;

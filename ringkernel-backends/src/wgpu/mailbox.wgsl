@@ -9,9 +9,13 @@ const rk_rt_most = 1024u;
 // Instance and position, from the base.
 var<workgroup> rk_rt_keys: array<vec2<u32>, rk_rt_most>;
 var<workgroup> rk_rt_found: atomic<u32>;
+var<workgroup> rk_rt_waiting: atomic<u32>;
 var<workgroup> rk_rt_live: atomic<u32>;
 var<workgroup> rk_rt_first: atomic<u32>;
 var<workgroup> rk_rt_bits: array<atomic<u32>, 8>;
+// How many messages have each digit; the bound so far, and how many more messages may lie before it.
+var<workgroup> rk_rt_digits: array<atomic<u32>, rk_rt_lanes>;
+var<workgroup> rk_rt_rank: vec2<u32>;
 // The first position to look at, the tail, and whether to go on.
 var<workgroup> rk_rt_window: vec3<u32>;
 
@@ -77,6 +81,70 @@ fn rk_rt_close_ranks(lane: u32, shape: vec4<u32>, tail: u32, span: u32) {
     }
 }
 
+// Whether a handler takes it by itself. Only what a kernel sent is kept for one that asks.
+fn rk_rt_is_for_all(slot: u32) -> bool {
+    let kernel = ((atomicLoad(&rk_rt_exchange[slot + 3u]) >> 14u) & 3u) == 1u;
+    return !kernel || !rk_rt_is_kept(atomicLoad(&rk_rt_exchange[slot]));
+}
+
+// Where the oldest are dropped, what is not may be older than all else, wherever it lies. So a pass over more messages than it takes has to
+// look at all of them first: what it takes lies before the result, as counted from the base. That is found digit by digit, the highest first.
+fn rk_rt_bound(lane: u32, shape: vec4<u32>, base: u32, tail: u32) -> u32 {
+    for (var place = lane; place <= shape.z; place = place + rk_rt_lanes) {
+        let slot = shape.w + place * shape.y;
+        let state = atomicLoad(&rk_rt_exchange[slot + 6u]);
+        if ((state & 1u) == 0u) {
+            continue;
+        }
+        if (!rk_rt_is_whole(slot, shape.y)) {
+            atomicStore(&rk_rt_exchange[slot + 6u], 0u);
+        } else if (rk_rt_is_for_all(slot)) {
+            atomicMin(&rk_rt_first, ((state >> 1u) - base) & 0x7fffffffu);
+            atomicAdd(&rk_rt_found, 1u);
+        }
+    }
+    workgroupBarrier();
+    if (lane == 0u) {
+        rk_rt_rank = vec2<u32>(atomicLoad(&rk_rt_first), atomicLoad(&rk_rt_found));
+        atomicStore(&rk_rt_found, 0u);
+    }
+    var rank = workgroupUniformLoad(&rk_rt_rank);
+    if (rank.y <= rk_rt_most) {
+        return 0xffffffffu;
+    }
+    let first = rank.x;
+    let digits = (39u - countLeadingZeros(tail - base - first)) / 8u;
+    rank.y = rk_rt_most;
+    for (var digit = digits; digit > 0u; digit = digit - 1u) {
+        let shift = 8u * (digit - 1u);
+        atomicStore(&rk_rt_digits[lane], 0u);
+        workgroupBarrier();
+        for (var place = lane; place <= shape.z; place = place + rk_rt_lanes) {
+            let slot = shape.w + place * shape.y;
+            let state = atomicLoad(&rk_rt_exchange[slot + 6u]);
+            let distance = (((state >> 1u) - base) & 0x7fffffffu) - first;
+            let is_near = (distance ^ (rank.x - first)) >> shift >> 8u == 0u;
+            if ((state & 1u) != 0u && is_near && rk_rt_is_for_all(slot)) {
+                atomicAdd(&rk_rt_digits[(distance >> shift) & 0xffu], 1u);
+            }
+        }
+        workgroupBarrier();
+        if (lane == 0u) {
+            var value = 0u;
+            for (; value < 0xffu; value = value + 1u) {
+                let here = atomicLoad(&rk_rt_digits[value]);
+                if (here > rank.y) {
+                    break;
+                }
+                rank.y = rank.y - here;
+            }
+            rk_rt_rank = vec2<u32>(rank.x + (value << shift), rank.y);
+        }
+        rank = workgroupUniformLoad(&rk_rt_rank);
+    }
+    return rank.x;
+}
+
 fn rk_rt_later(a: vec2<u32>, b: vec2<u32>) -> bool {
     return a.x > b.x || (a.x == b.x && a.y > b.y);
 }
@@ -87,7 +155,8 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
     let shape = rk_rt_table[2];
     let room = shape.z + 1u;
     let drops = ((rk_rt_table[1].x >> 2u) & 3u) == 1u;
-    let check = drops || rk_rt_inbox[4] != 0u;
+    let many = drops && room > rk_rt_most;
+    let check = (drops || rk_rt_inbox[4] != 0u) && !many;
     if (lane == 0u) {
         var head = atomicLoad(&rk_rt_exchange[box + 2u]);
         var tail = atomicLoad(&rk_rt_exchange[box]);
@@ -100,6 +169,7 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         }
         rk_rt_window = vec3<u32>(head, tail, 0u);
         atomicStore(&rk_rt_found, 0u);
+        atomicStore(&rk_rt_waiting, 0u);
         atomicStore(&rk_rt_live, 0u);
     }
     let window = workgroupUniformLoad(&rk_rt_window);
@@ -137,6 +207,10 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         }
         workgroupBarrier();
     }
+    var bound = 0xffffffffu;
+    if (many) {
+        bound = rk_rt_bound(lane, shape, base, tail);
+    }
     var seen = 0u;
     while (seen < count) {
         let place = seen + lane;
@@ -150,11 +224,12 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
                     let offset = ((state >> 1u) - base) & 0x7fffffffu;
                     atomicMin(&rk_rt_first, offset);
                     atomicAdd(&rk_rt_live, 1u);
-                    // Only what a kernel sent is kept.
-                    let kernel = ((atomicLoad(&rk_rt_exchange[slot + 3u]) >> 14u) & 3u) == 1u;
-                    if (!kernel || !rk_rt_is_kept(atomicLoad(&rk_rt_exchange[slot]))) {
-                        let index = atomicAdd(&rk_rt_found, 1u);
-                        rk_rt_keys[index] = vec2<u32>(atomicLoad(&rk_rt_exchange[slot + 1u]), offset);
+                    if (rk_rt_is_for_all(slot)) {
+                        atomicAdd(&rk_rt_waiting, 1u);
+                        if (offset < bound) {
+                            let index = atomicAdd(&rk_rt_found, 1u);
+                            rk_rt_keys[index] = vec2<u32>(atomicLoad(&rk_rt_exchange[slot + 1u]), offset);
+                        }
                     }
                 }
             }
@@ -163,7 +238,7 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
         if (lane == 0u) {
             // Only while all of the next part has room: a later message must not come before an earlier one.
-            rk_rt_window.z = select(0u, 1u, atomicLoad(&rk_rt_found) > rk_rt_most - rk_rt_lanes);
+            rk_rt_window.z = select(0u, 1u, !many && atomicLoad(&rk_rt_found) > rk_rt_most - rk_rt_lanes);
         }
         if (workgroupUniformLoad(&rk_rt_window).z != 0u) {
             break;
@@ -212,9 +287,11 @@ fn ringkernel_prepare(@builtin(local_invocation_index) lane: u32) {
         atomicStore(&rk_rt_exchange[box + 2u], first);
         atomicStore(&rk_rt_exchange[box + 3u], found);
         atomicStore(&rk_rt_exchange[box + 4u], tail);
-        if (drops && seen >= count) {
+        // Nobody has looked at the rest.
+        atomicStore(&rk_rt_exchange[box + 9u], atomicLoad(&rk_rt_waiting) + count - min(seen, count));
+        if (drops) {
             let there = atomicLoad(&rk_rt_live) + atomicLoad(&rk_rt_exchange[box + 5u]) + atomicLoad(&rk_rt_exchange[box + 6u]);
-            atomicStore(&rk_rt_exchange[box + 7u], tail - there);
+            atomicStore(&rk_rt_exchange[box + 7u], tail - there + atomicLoad(&rk_rt_exchange[box + 10u]));
         }
     }
 }

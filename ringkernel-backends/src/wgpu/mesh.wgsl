@@ -5,7 +5,7 @@
 // or what a kernel has for the host. Its header:
 //   0 tail, which sends move, and which may run past the limit   1 limit: sends from here on find no room   2 head
 //   3 messages in the order   4 end of what lay here when the last pass began   5 taken out   6 sends that were told it is full
-//   7 dropped   8 whether earlier messages wait outside for room
+//   7 dropped   8 whether earlier messages wait outside for room   9 messages to be handled, in the order or not   10 of 6, those that took no place
 // Behind a mailbox's header stands the order (two words a message: instance, position), and then the slots. A slot:
 //   0 tag   1 instance   2, 3 who sent it, the length in the upper half of 3   4, 5 when
 //   6 twice its position + 1 while a mailbox holds it, else 0; for the host the submission's mark   7 a sum over it, or the lock,
@@ -122,6 +122,7 @@ fn rk_rt_post(place: u32, instance: u32, tag: u32, words: u32, origin: vec2<u32>
                 }
                 if (policy == 3u) {
                     atomicSub(&rk_rt_exchange[box], 1u);
+                    atomicAdd(&rk_rt_exchange[box + 10u], 1u);
                 }
                 break;
             }

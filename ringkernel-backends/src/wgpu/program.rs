@@ -38,6 +38,8 @@ pub(super) const HEADER: usize = 8;
 pub(super) const EXPORT_HEADER: usize = HEADER + slot::PREFIX_WORDS;
 /// Invocations of a workgroup.
 pub(super) const WORKGROUP: u32 = 64;
+/// Invocations that put a mailbox in order; `mailbox.wgsl` says the same.
+const LANES: u32 = 256;
 
 /// The whole WGSL module that a launch of the actor loads: its handlers, the constants of its slots, and the device runtime.
 ///
@@ -165,6 +167,16 @@ pub(super) fn iterations(descriptor: &KernelDescriptor, mailbox: u32) -> u32 {
     let received = count(&["rk_receive"]).saturating_mul(mailbox + words(descriptor.message_size()));
     16 + words(descriptor.message_size().max(descriptor.reply_size()))
         + sends.saturating_mul(each).saturating_add(received).min(u32::MAX / 2)
+}
+
+/// Loop iterations of the pass that puts a mailbox of so many slots in order, at most. Sums over whole slots are made where the oldest are dropped or
+/// loops are rationed.
+pub(super) fn sorting_iterations(mailbox: u32, slot_words: u32, drops: bool) -> u64 {
+    let chunks = u64::from(mailbox.div_ceil(LANES));
+    // Each slot is summed over; where nothing is dropped, the ranks are closed too, word by word.
+    let words = u64::from(slot_words) * if drops { 1 } else { 2 };
+    // Five looks at each; the digits of a bound, the bits of a chunk, and what is sorted.
+    chunks * (words + 5 + 8) + 4 * 256 + 55 * 4
 }
 
 /// The layout of every kernel's bindings: state, inbox (a round's, hence the offset), outbox, exchange, table.

@@ -3,6 +3,7 @@
 use super::super::batch::sum;
 use super::super::gpu::Gpu;
 use super::super::kernel::Core;
+use super::super::program::sorting_iterations;
 use super::super::submission::{MAILBOX_PASS, Readback};
 use super::place::{DROP, Receiver, SPILL};
 use crate::abi::{Correlation, Header};
@@ -22,10 +23,9 @@ const TAKEN: usize = 5;
 const FULL: usize = 6;
 const DROPPED: usize = 7;
 const OUTSIDE: usize = 8;
+const WAITING: usize = 9;
 /// Words of a slot in front of its payload.
 const SLOT_HEADER: u32 = 8;
-/// Slots that a pass looks at in one go.
-const LANES: u32 = 256;
 /// How much of it is read at a time when it is given up.
 const LOOK_WORDS: usize = 1 << 18;
 /// At least so many messages may wait outside.
@@ -51,6 +51,27 @@ impl Mailbox {
     pub(super) fn words_for(core: &Core) -> Option<u32> {
         let order = core.mesh.mailbox.min(MAILBOX_PASS).checked_mul(2)?;
         core.mesh.mailbox.checked_mul(slot_words(core))?.checked_add(order)?.checked_add(HEADER as u32)
+    }
+
+    /// Whether the adapter's driver can put it in order.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unsupported`] where the driver rations loop iterations, and the mailbox would take more.
+    pub(super) fn check_iterations(core: &Core) -> Result<(), DeviceError> {
+        let Some(ration) = core.gpu.loop_ration else { return Ok(()) };
+        let drops = core.mesh.overflow == Overflow::DropOldest;
+        let needed = sorting_iterations(core.mesh.mailbox, slot_words(core), drops);
+        if needed <= u64::from(ration) {
+            return Ok(());
+        }
+        let (slots, bytes) = (core.mesh.mailbox, core.descriptor.message_size());
+        Err(DeviceError::Unsupported {
+            actor: core.descriptor.actor,
+            what: format!(
+                "{needed} iterations of loops, where the driver gives {ration}, for its mailbox of {slots} messages of {bytes} bytes (a smaller one will do)"
+            ),
+            device: core.gpu.name().to_owned(),
+        })
     }
 
     /// An empty one at these words of the exchange, which are cleared.
@@ -213,10 +234,8 @@ impl Mailbox {
 
     /// Its figures.
     pub(super) fn snapshot(&self) -> MailboxSnapshot {
-        let ready = self.ready();
-        // Beyond that, the pass has not looked on.
-        let inside = if ready > MAILBOX_PASS - LANES { ready.max(self.occupied()) } else { ready };
-        MailboxSnapshot { waiting: inside as u64 + self.outside.len() as u64, ..self.figures }
+        let inside = self.header[WAITING] as u64;
+        MailboxSnapshot { waiting: inside + self.outside.len() as u64, ..self.figures }
     }
 }
 

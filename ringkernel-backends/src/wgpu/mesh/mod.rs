@@ -278,6 +278,7 @@ impl Mesh {
             bytes: u32::MAX as u64 * 4,
             what: format!("the mailbox of `{}`", core.descriptor.id),
         })?;
+        Mailbox::check_iterations(core)?;
         let words = self.allocate(gpu, needed)?;
         let exchange = exchange(&mut self.exchange, gpu)?;
         let mailbox = Mailbox::new(core, prepare, exchange.buffer(), words)?;

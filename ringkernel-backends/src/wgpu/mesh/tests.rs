@@ -180,6 +180,43 @@ fn a_mailbox_that_drops_the_oldest_keeps_the_newest() {
 }
 
 #[test]
+fn a_mailbox_that_drops_the_oldest_refuses_what_its_own_kernel_sends_and_counts_that_as_full() {
+    let test = "a_mailbox_that_drops_the_oldest_refuses_what_its_own_kernel_sends_and_counts_that_as_full";
+    let Some(device) = device(test) else { return };
+    let mut a = node(&device, 1, 2, 4, Overflow::DropOldest);
+    connect(&a, &a);
+    for round in 1..4 {
+        assert_eq!(flood(&mut a, 9, 1, NOTE), [4, 5, 0, 0, 0]);
+        wait_until("all have arrived", || a.kernel.mailbox().received == 4 * round);
+        let expected = MailboxSnapshot { waiting: 0, received: 4 * round, full: 5 * round, dropped: 0 };
+        assert_eq!(a.kernel.mailbox(), expected);
+    }
+}
+
+#[test]
+fn the_figures_of_a_mailbox_that_is_larger_than_a_pass_are_exact() {
+    let Some(device) = device("the_figures_of_a_mailbox_that_is_larger_than_a_pass_are_exact") else {
+        return;
+    };
+    for (overflow, full, dropped) in [(Overflow::Reject, 304, 0), (Overflow::DropOldest, 0, 304)] {
+        // Many instances: where loops are rationed, a pass handles one message of each.
+        let (mut a, b) = (node(&device, 1, 2, 64, Overflow::Reject), node(&device, 2, 88, 4096, overflow));
+        connect(&a, &b);
+        b.kernel.set_active(false).unwrap();
+        let mut fared = [0, 0];
+        for to in 0..88 {
+            let [ok, full, ..] = flood(&mut a, 50, to, NOTE)[..] else { panic!("five figures") };
+            fared = [fared[0] + ok, fared[1] + full];
+        }
+        assert_eq!(fared, [4400 - full as u32, full as u32]);
+        assert_eq!(b.kernel.mailbox(), MailboxSnapshot { waiting: 4096, received: 0, full, dropped });
+        b.kernel.set_active(true).unwrap();
+        wait_until("all have arrived", || b.kernel.mailbox().received == 4096);
+        assert_eq!(b.kernel.mailbox(), MailboxSnapshot { waiting: 0, received: 4096, full, dropped });
+    }
+}
+
+#[test]
 fn a_cycle_of_full_mailboxes_comes_to_an_end() {
     let Some(device) = device("a_cycle_of_full_mailboxes_comes_to_an_end") else { return };
     let mut ring: Vec<_> = (0..3).map(|k| node(&device, 10 + k, 4, 4, Overflow::Reject)).collect();
@@ -427,6 +464,15 @@ fn mailboxes_come_and_go_and_the_exchange_grows() {
         assert_eq!(flood(&mut a, 50, 0, NOTE), [50, 0, 0, 0, 0]);
         wait_until("all have arrived", || b.kernel.mailbox().received == 50);
         assert_eq!(state(&mut b, 0), [50, 50 * round + 50, (round > 0) as u32, 0, 0]);
+    }
+    if let Some(ration) = device.gpu.loop_ration {
+        let b = node(&device, 2, 1, 1 << 22, Overflow::DropOldest);
+        let refused = a.kernel.connect(0, Target::Kernel(&b.kernel)).map_err(|error| error.to_string());
+        let why = refused.expect_err("more iterations than there are");
+        assert!(
+            why.contains(&format!("the driver gives {ration}, for its mailbox of 4194304 messages")),
+            "{why}"
+        );
     }
     let mut b = node(&device, 2, 1, 1 << 31, Overflow::Reject);
     let refused = a.kernel.connect(0, Target::Kernel(&b.kernel));

@@ -1,0 +1,187 @@
+//! Operations on registers, a lane at a time.
+
+use super::FaultKind;
+use super::program::{Base, Clock, Op};
+use super::warp::{Context, Warp, each};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// When the process's clocks began, and nanoseconds of the time of day then.
+fn began() -> &'static (Instant, u64) {
+    static BEGAN: OnceLock<(Instant, u64)> = OnceLock::new();
+    BEGAN.get_or_init(|| {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (Instant::now(), time.as_nanos() as u64)
+    })
+}
+
+fn clock(which: Clock) -> u64 {
+    let (start, time) = began();
+    // From 1 on: who asks has begun.
+    let cycles = start.elapsed().as_nanos() as u64 + 1;
+    match which {
+        Clock::Cycles => cycles,
+        Clock::CyclesLow => cycles & u32::MAX as u64,
+        Clock::CyclesHigh => cycles >> 32,
+        Clock::Time => time + cycles,
+        Clock::TimeLow => (time + cycles) & u32::MAX as u64,
+        Clock::TimeHigh => (time + cycles) >> 32,
+    }
+}
+
+impl Warp {
+    /// Executes what neither moves lanes nor waits; the lane that failed.
+    #[inline]
+    pub(super) fn execute(
+        &mut self,
+        context: &mut Context<'_>,
+        op: Op,
+        active: u32,
+    ) -> Result<(), (FaultKind, u32)> {
+        let regs = &mut self.regs[..];
+        match op {
+            Op::Copy { d, a } => {
+                let (d, a) = (d as usize, a as usize);
+                each(active, |lane| regs[d][lane] = regs[a][lane]);
+            }
+            Op::Copy128 { d, a } => {
+                let (d, a) = (d as usize, a as usize);
+                each(active, |lane| {
+                    let (low, high) = (regs[a][lane], regs[a + 1][lane]);
+                    (regs[d][lane], regs[d + 1][lane]) = (low, high);
+                });
+            }
+            Op::One { f, d, a } => {
+                let (d, a) = (d as usize, a as usize);
+                each(active, |lane| regs[d][lane] = f(regs[a][lane]));
+            }
+            Op::Two { f, d, a, b } => {
+                let (d, a, b) = (d as usize, a as usize, b as usize);
+                each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane]));
+            }
+            Op::Three { f, d, a, b, c } => {
+                let (d, a, b, c) = (d as usize, a as usize, b as usize, c as usize);
+                each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane], regs[c][lane]));
+            }
+            Op::Convert { how, d, a } => {
+                let (d, a) = (d as usize, a as usize);
+                each(active, |lane| regs[d][lane] = how.of(regs[a][lane]));
+            }
+            Op::Logic3 { table, d, a, b, c } => {
+                let (d, a, b, c) = (d as usize, a as usize, b as usize, c as usize);
+                each(active, |lane| {
+                    regs[d][lane] = logic3(table, regs[a][lane], regs[b][lane], regs[c][lane])
+                });
+            }
+            Op::Compare { f, p, q, a, b, logic, c } => {
+                let (a, b) = (&regs[a as usize], &regs[b as usize]);
+                let mut holds = 0;
+                each(active, |lane| holds |= (f(a[lane], b[lane]) as u32) << lane);
+                let c = c.lanes(&self.preds);
+                let (yes, no) = (logic.of(holds, c), logic.of(!holds, c));
+                let preds = &mut self.preds;
+                preds[p as usize] = preds[p as usize] & !active | yes & active;
+                preds[q as usize] = preds[q as usize] & !active | no & active;
+            }
+            Op::Select { d, a, b, c } => {
+                let (d, a, b) = (d as usize, a as usize, b as usize);
+                let c = c.lanes(&self.preds);
+                each(active, |lane| {
+                    regs[d][lane] = if c >> lane & 1 == 1 { regs[a][lane] } else { regs[b][lane] }
+                });
+            }
+            Op::Flags { logic, d, a, b } => {
+                let value = logic.of(a.lanes(&self.preds), b.lanes(&self.preds));
+                let d = &mut self.preds[d as usize];
+                *d = *d & !active | value & active;
+            }
+            Op::Join { d, parts, bits } => {
+                let parts = parts.map(|part| part as usize);
+                let shift = |lane: usize, regs: &[[u64; 32]]| {
+                    // Up to four parts in 64 bits: the shifts of those that are not there are harmless, their value is 0.
+                    let part = |n: usize| regs[parts[n]][lane].wrapping_shl(bits as u32 * n as u32);
+                    part(0) | part(1) | part(2) | part(3)
+                };
+                each(active, |lane| regs[d as usize][lane] = shift(lane, regs));
+            }
+            Op::Split { a, parts, bits } => {
+                let mask = (1u64 << bits) - 1;
+                each(active, |lane| {
+                    let value = regs[a as usize][lane];
+                    for (n, part) in parts.iter().enumerate() {
+                        regs[*part as usize][lane] = value.wrapping_shr(bits as u32 * n as u32) & mask;
+                    }
+                });
+            }
+            Op::Clock { which, d } => {
+                let now = clock(which);
+                each(active, |lane| regs[d as usize][lane] = now);
+            }
+            Op::Active { d } => each(active, |lane| regs[d as usize][lane] = active as u64),
+            Op::Fence => std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst),
+            Op::Generic { base, d, a } => {
+                each(active, |lane| {
+                    let start = self.start(context, base, lane as u32);
+                    self.regs[d as usize][lane] = self.regs[a as usize][lane].wrapping_add(start);
+                });
+            }
+            Op::Window { base, d, a } => {
+                each(active, |lane| {
+                    let start = self.start(context, base, lane as u32);
+                    self.regs[d as usize][lane] = self.regs[a as usize][lane].wrapping_sub(start);
+                });
+            }
+            Op::Within { base, p, a } => {
+                let mut holds = 0;
+                each(active, |lane| {
+                    let address = self.regs[a as usize][lane];
+                    let local = self.window(lane as u32).contains(address);
+                    let shared = context.view.in_shared(address);
+                    let within = match base {
+                        Base::Local => local,
+                        Base::Shared => shared,
+                        _ => !local && !shared,
+                    };
+                    holds |= (within as u32) << lane;
+                });
+                let p = &mut self.preds[p as usize];
+                *p = *p & !active | holds & active;
+            }
+            Op::Load(access) => return self.load(context, access, active),
+            Op::Store(access) => return self.store(context, access, active),
+            Op::Atomic { f, access, b, c } => return self.update(context, access, active, f, [b, c]),
+            Op::Pass { from, to, bytes } => return self.pass(active, from, to, bytes),
+            // What moves lanes or waits never comes here.
+            Op::Branch { .. }
+            | Op::Call { .. }
+            | Op::Return { .. }
+            | Op::Exit
+            | Op::Trap
+            | Op::Nap { .. }
+            | Op::Together { .. }
+            | Op::Barrier { .. } => return Err((FaultKind::Trap, active.trailing_zeros())),
+        }
+        Ok(())
+    }
+
+    /// Where a window begins, as a generic address.
+    fn start(&self, context: &Context<'_>, base: Base, lane: u32) -> u64 {
+        match base {
+            Base::Shared => context.view.shared.start(),
+            Base::Local => self.window(lane).start,
+            _ => 0,
+        }
+    }
+}
+
+/// Each bit is the table's at the number that the three bits make.
+fn logic3(table: u8, a: u64, b: u64, c: u64) -> u64 {
+    (0..8)
+        .filter(|n| table >> n & 1 == 1)
+        .map(|n| {
+            let pick = |value: u64, bit: u32| if n >> bit & 1 == 1 { value } else { !value };
+            pick(a, 2) & pick(b, 1) & pick(c, 0)
+        })
+        .fold(0, |all, term| all | term)
+        & u32::MAX as u64
+}

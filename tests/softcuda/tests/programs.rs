@@ -6,6 +6,12 @@ use ringkernel_backends::mesh::Mesh;
 use softcuda::machine::Module;
 use std::path::Path;
 
+const HANDLERS: &[HandlerInfo] = &[HandlerInfo {
+    name: "deposit",
+    message: MessageInfo::fixed("Deposit", 1000, 8),
+    reply: MessageInfo::fixed("Balance", 1001, 16),
+}];
+
 fn descriptor(ptx: &'static str, mesh: Mesh) -> KernelDescriptor {
     KernelDescriptor {
         id: "subject",
@@ -13,11 +19,7 @@ fn descriptor(ptx: &'static str, mesh: Mesh) -> KernelDescriptor {
         group: Group::Thread,
         state_size: 16,
         state_align: 8,
-        handlers: &[HandlerInfo {
-            name: "deposit",
-            message: MessageInfo { name: "Deposit", tag: 1000, size: 8, variable: false },
-            reply: MessageInfo { name: "Balance", tag: 1001, size: 16, variable: false },
-        }],
+        handlers: HANDLERS,
         sites: &[],
         ptx,
         wgsl: "",
@@ -29,8 +31,8 @@ fn descriptor(ptx: &'static str, mesh: Mesh) -> KernelDescriptor {
     }
 }
 
-const RECEIVES: Mesh =
-    Mesh { receives: &[MessageInfo { name: "Parcel", tag: 3011, size: 4, variable: false }], ..Mesh::NONE };
+const PARCEL: &[MessageInfo] = &[MessageInfo::fixed("Parcel", 3011, 4)];
+const RECEIVES: Mesh = Mesh { receives: PARCEL, ..Mesh::NONE };
 
 #[test]
 fn every_actor_of_the_project_joined_with_the_loop_is_understood() {

@@ -6,32 +6,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Words of memory that device code may touch.
-pub struct Words(Vec<Chunk>);
+pub(crate) struct Words(Vec<Chunk>);
 
 #[repr(align(16))]
 struct Chunk([AtomicU64; 2]);
 
 impl Words {
-    pub fn new(words: &[u64]) -> Self {
+    pub(crate) fn new(words: &[u64]) -> Self {
         let chunk = |pair: &[u64]| {
             Chunk([AtomicU64::new(pair[0]), AtomicU64::new(pair.get(1).copied().unwrap_or(0))])
         };
         Self(words.chunks(2).map(chunk).collect())
     }
 
-    pub fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         self.0.as_ptr().expose_provenance() as u64
     }
 
-    pub fn get(&self, index: usize) -> u64 {
+    pub(crate) fn get(&self, index: usize) -> u64 {
         self.0[index / 2].0[index % 2].load(Ordering::Acquire)
     }
 
-    pub fn set(&self, index: usize, value: u64) {
+    pub(crate) fn set(&self, index: usize, value: u64) {
         self.0[index / 2].0[index % 2].store(value, Ordering::Release);
     }
 
-    pub fn all(&self) -> Vec<u64> {
+    pub(crate) fn all(&self) -> Vec<u64> {
         (0..2 * self.0.len()).map(|index| self.get(index)).collect()
     }
 }
@@ -44,11 +44,16 @@ unsafe impl Memory for Words {
     }
 }
 
-pub const HEADER: &str = ".version 8.4\n.target sm_90\n.address_size 64\n";
+pub(crate) const HEADER: &str = ".version 8.4\n.target sm_90\n.address_size 64\n";
 
 /// A launch of the first entry of a text behind the header; parameters of 64 bits.
-pub fn launch(text: &str, threads: u32, shared_bytes: u32, params: &[u64]) -> Arc<Launch> {
+pub(crate) fn launch(text: &str, threads: u32, shared_bytes: u32, params: &[u64]) -> Arc<Launch> {
     let text = format!("{HEADER}{text}");
+    {
+        use std::hash::*;
+        let mut h = std::collections::hash_map::DefaultHasher::new();
+        text.hash(&mut h);
+    }
     let module = Module::parse(&text).unwrap_or_else(|error| {
         panic!("{error}: {}", text.lines().nth(error.line.max(1) as usize - 1).unwrap_or_default())
     });
@@ -59,7 +64,7 @@ pub fn launch(text: &str, threads: u32, shared_bytes: u32, params: &[u64]) -> Ar
 }
 
 /// Runs a block to its end, a few instructions at a time.
-pub fn finish(launch: &Arc<Launch>, memory: &dyn Memory, seed: u64) -> Result<(), Fault> {
+pub(crate) fn finish(launch: &Arc<Launch>, memory: &dyn Memory, seed: u64) -> Result<(), Fault> {
     let mut block = Block::new(launch, [0; 3], seed);
     for _ in 0..2_000_000 {
         match block.run(memory, 1 + (seed % 100) as u32)? {
@@ -72,7 +77,7 @@ pub fn finish(launch: &Arc<Launch>, memory: &dyn Memory, seed: u64) -> Result<()
 }
 
 /// Three operands a lane, in `%a`, `%b`, `%c` (`%wa` … and `%ha` … their low 32 and 16 bits); what the instructions leave in `%d`.
-pub fn compute(instructions: &str, inputs: &[[u64; 3]]) -> Vec<u64> {
+pub(crate) fn compute(instructions: &str, inputs: &[[u64; 3]]) -> Vec<u64> {
     assert!(inputs.len() <= 1024);
     let text = format!(
         ".visible .entry compute(.param .u64 in, .param .u64 out, .param .u64 count) {{

@@ -231,7 +231,7 @@ const ACCESSES: &[(&str, &str, Expected)] = &[
     ),
     ("red.global.max.s32 [%x], %wb; ld.u32 %w, [%x];", W, |a, b, _| r(s(a).max(s(b)))),
     ("atom.global.inc.u32 %w0, [%x], %wb; ld.u32 %w, [%x];", W, |a, b, _| {
-        if u(a) >= u(b) { 0 } else { a + 1 & 0xffff_ffff }
+        if u(a) >= u(b) { 0 } else { (a + 1) & 0xffff_ffff }
     }),
     ("atom.global.exch.b32 %w, [%x], %wb; ld.u32 %w0, [%x]; xor.b32 %w, %w, %w0;", W, |a, b, _| {
         (u(a) ^ u(b)) as u64

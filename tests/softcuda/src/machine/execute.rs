@@ -42,7 +42,11 @@ impl Warp {
         match op {
             Op::Copy { d, a } => {
                 let (d, a) = (d as usize, a as usize);
-                each(active, |lane| regs[d][lane] = regs[a][lane]);
+                if active == u32::MAX {
+                    regs[d] = regs[a];
+                } else {
+                    each(active, |lane| regs[d][lane] = regs[a][lane]);
+                }
             }
             Op::Copy128 { d, a } => {
                 let (d, a) = (d as usize, a as usize);
@@ -51,17 +55,32 @@ impl Warp {
                     (regs[d][lane], regs[d + 1][lane]) = (low, high);
                 });
             }
+            // Of all lanes, operands are copied first: that is cheaper than asking for each lane where its registers are.
             Op::One { f, d, a } => {
                 let (d, a) = (d as usize, a as usize);
-                each(active, |lane| regs[d][lane] = f(regs[a][lane]));
+                if active == u32::MAX {
+                    regs[d] = regs[a].map(f);
+                } else {
+                    each(active, |lane| regs[d][lane] = f(regs[a][lane]));
+                }
             }
             Op::Two { f, d, a, b } => {
                 let (d, a, b) = (d as usize, a as usize, b as usize);
-                each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane]));
+                if active == u32::MAX {
+                    let (a, b) = (regs[a], regs[b]);
+                    regs[d] = std::array::from_fn(|lane| f(a[lane], b[lane]));
+                } else {
+                    each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane]));
+                }
             }
             Op::Three { f, d, a, b, c } => {
                 let (d, a, b, c) = (d as usize, a as usize, b as usize, c as usize);
-                each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane], regs[c][lane]));
+                if active == u32::MAX {
+                    let (a, b, c) = (regs[a], regs[b], regs[c]);
+                    regs[d] = std::array::from_fn(|lane| f(a[lane], b[lane], c[lane]));
+                } else {
+                    each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane], regs[c][lane]));
+                }
             }
             Op::Convert { how, d, a } => {
                 let (d, a) = (d as usize, a as usize);

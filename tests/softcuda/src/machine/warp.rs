@@ -78,7 +78,8 @@ impl Warp {
         for (reg, value) in &program.constants {
             regs[*reg as usize] = [*value; 32];
         }
-        let linear = |i: [u32; 3]| (i[2] * launch.grid[1] + i[1]) * launch.grid[0] + i[0];
+        let row = |[_, y, z]: [u32; 3]| z.wrapping_mul(launch.grid[1]).wrapping_add(y);
+        let linear = |i: [u32; 3]| row(i).wrapping_mul(launch.grid[0]).wrapping_add(i[0]);
         for (reg, special) in &program.specials {
             regs[*reg as usize] = std::array::from_fn(|lane| {
                 let (lane, thread) = (lane as u32, number * 32 + lane as u32);
@@ -345,7 +346,8 @@ pub(super) fn each(mut mask: u32, mut what: impl FnMut(usize)) {
         return;
     }
     while mask != 0 {
-        what(mask.trailing_zeros() as usize);
+        // Below 32 whatever the mask is, which the compiler does not see.
+        what(mask.trailing_zeros() as usize & 31);
         mask &= mask - 1;
     }
 }

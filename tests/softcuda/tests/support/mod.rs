@@ -42,6 +42,11 @@ unsafe impl Memory for Words {
         let end = self.address() + 16 * self.0.len() as u64;
         address >= self.address() && address + bytes <= end
     }
+
+    fn range(&self, address: u64, bytes: u64) -> Option<(u64, u64)> {
+        let start = self.address();
+        self.allows(address, bytes).then_some((start, start + 16 * self.0.len() as u64))
+    }
 }
 
 pub(crate) const HEADER: &str = ".version 8.4\n.target sm_90\n.address_size 64\n";

@@ -4,6 +4,8 @@
 // Handlers' bytes are read by their index, which devices understand.
 #![allow(clippy::needless_range_loop)]
 
+mod neighbours;
+
 use futures::TryStreamExt;
 use ringkernel::prelude::*;
 use ringkernel::{Actor, DeviceError};
@@ -220,7 +222,7 @@ fn main() -> ExitCode {
             with_shop(machine, backend, async |shop| {
                 check(&shop.count(Bulk { items: vec![1; 20] }).await, &Ok(20))?;
                 match (backend, shop.count(Bulk { items: vec![1; 100_000] }).await) {
-                    (Backend::Cpu, count) => check(&count, &Ok(100_000)),
+                    (Backend::Cpu | Backend::Wgpu, count) => check(&count, &Ok(100_000)),
                     (_, Err(RingKernelError::PayloadTooLarge(error))) => {
                         check(&(error.bytes, error.most), &(400_008, 256))
                     }
@@ -254,6 +256,39 @@ fn main() -> ExitCode {
             Ok(assemble(&machine.ptxas()?, "shop", &module_text(Shop::DESCRIPTOR, cc), arch)?)
         });
     }
+    for backend in [Backend::Cpu, Backend::Wgpu] {
+        let name = format!(
+            "payloads::{}::large_messages_arrive_at_a_kernel_that_others_send_to",
+            backend_name(backend)
+        );
+        tests.add(name, move |machine| {
+            let runtime = machine.runtime(backend)?;
+            smol::block_on(neighbours::all_arrive(&runtime))
+        });
+    }
+    tests.add(
+        "payloads::wgpu::a_buffer_larger_than_the_adapter_binds_is_an_error_of_the_launch".into(),
+        |machine| {
+            let runtime = machine.runtime(Backend::Wgpu)?;
+            let options = LaunchOptions::default().payload_memory(1 << 60);
+            match smol::block_on(Shop::launch(&runtime, options)) {
+                Err(RingKernelError::Device { error: DeviceError::OutOfMemory { bytes, what }, .. }) => {
+                    let named = what.contains("large payloads of `shop`") && what.contains("hold at most");
+                    check(&(bytes, named), &(1 << 60, true))
+                }
+                other => Err(Stop::Failed(format!("{other:?}"))),
+            }
+        },
+    );
+    #[cfg(feature = "wgpu")]
+    tests.add("payloads::what_reads_the_arena_on_webgpu_is_valid_and_becomes_msl".into(), |_| {
+        use ringkernel_backends::wgpu::{msl_of, program_text};
+        let program = program_text(Shop::DESCRIPTOR).map_err(text)?;
+        validate_wgsl(&program)?;
+        check(&msl_of(&program).map_err(text)?.contains("rk_rt_payloads"), &true)?;
+        // Who has no such messages has nothing of it.
+        check(&program_text(neighbours::Clerk::DESCRIPTOR).map_err(text)?.contains("rk_rt_payloads"), &false)
+    });
     tests.add("payloads::wgsl_validates".into(), |_| validate_wgsl(Shop::WGSL));
     tests.run()
 }

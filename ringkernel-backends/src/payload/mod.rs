@@ -9,7 +9,8 @@
 //! # What a device must supply
 //! An arena, and the end that takes. There are two arenas.
 //!
-//! - [`HeapArena`], where **the host takes requests out of the ring** (CPU, and WebGPU, which makes up its dispatches on the host). Each payload is a block of
+//! - [`HeapArena`], where **the host takes requests out of the ring** (CPU, and WebGPU, which makes up its dispatches on the host: its buffer is as large as the
+//!   arena, and each `Taken` goes when the dispatch is done, so there always is room). Each payload is a block of
 //!   ordinary memory; the device calls [`HeapArena::take`], and the block goes when the [`Taken`] does. A device that cannot read host memory
 //!   copies it to where it can: it takes, allots a place in a buffer of its own ([`Spans`] does that for a region of fixed size), copies, drops the `Taken`,
 //!   and hands its handler place and length instead of the reference; the place is free again when the dispatch is done. Where the buffer has no room for the next message, the batch ends
@@ -48,6 +49,9 @@ pub const DEFAULT_BYTES: u64 = 256 << 20;
 
 /// The same on CUDA, where all of it is pinned when the kernel is launched.
 pub const DEFAULT_PINNED_BYTES: u64 = 64 << 20;
+
+/// The same on WebGPU, where handlers read them in a buffer of this size, or of the largest that the adapter binds.
+pub const DEFAULT_BUFFER_BYTES: u64 = 64 << 20;
 
 /// Where a payload lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ impl Plan {
 }
 
 impl Batch {
-    /// Takes up to `limit` messages that wait, and arranges them; how many there were.
+    /// Takes up to `limit` messages that wait, and arranges them; how many there were. `follow` may change what a slot says of where its payload is.
     pub(super) fn take(
         &mut self,
         plan: &Plan,
@@ -99,6 +99,7 @@ impl Batch {
         ring: &Ring,
         limit: usize,
         buffer: &mut [u32],
+        mut follow: impl FnMut(Header, &mut [u32]),
     ) -> usize {
         self.headers.clear();
         self.payloads.clear();
@@ -107,6 +108,7 @@ impl Batch {
         while self.headers.len() < limit
             && let Some(header) = consumer.pop(ring, buffer)
         {
+            follow(header, buffer);
             self.starts.push(self.payloads.len());
             self.payloads.extend_from_slice(&buffer[..header.words as usize]);
             self.headers.push(header);
@@ -360,7 +362,7 @@ mod tests {
         }
         let mut batch = Batch::default();
         let mut consumer = port.requests.consumer();
-        let count = batch.take(plan, &mut consumer, &port.requests, 64, &mut [0; 16]);
+        let count = batch.take(plan, &mut consumer, &port.requests, 64, &mut [0; 16], |_, _| ());
         assert_eq!(count, instances.len());
         assert!(batch.inbox.len() + plan.window_words() <= plan.inbox_words());
         batch

@@ -20,11 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Part of an adapter's name, to choose that one.
 const ADAPTER_VARIABLE: &str = "RINGKERNEL_WGPU_ADAPTER";
 
+/// Buffers of a kernel that takes messages which no slot carries.
+const MOST_BUFFERS: u32 = 6;
+
 /// An open device.
 pub(super) struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    pub(super) layout: wgpu::BindGroupLayout,
+    layout: wgpu::BindGroupLayout,
+    /// The same with large payloads, if so many buffers can be bound.
+    large_layout: Option<wgpu::BindGroupLayout>,
     pub(super) limits: wgpu::Limits,
     pub(super) health: Arc<Health>,
     /// How many loop iterations the driver lets an invocation have in all; `None` where it does not count.
@@ -187,7 +192,9 @@ impl Gpu {
             }
         });
         let mut gpu = Self {
-            layout: program::layout(&device),
+            layout: program::layout(&device, false),
+            large_layout: (limits.max_storage_buffers_per_shader_stage >= MOST_BUFFERS)
+                .then(|| program::layout(&device, true)),
             mesh: SharedMesh::default(),
             device,
             queue,
@@ -249,6 +256,21 @@ impl Gpu {
         Err(DeviceError::Unsupported {
             actor: descriptor.actor,
             what: missing.join(" and "),
+            device: self.description.clone(),
+        })
+    }
+
+    /// The layout of its kernels' bindings.
+    pub(super) fn layout(
+        &self,
+        descriptor: &KernelDescriptor,
+    ) -> Result<&wgpu::BindGroupLayout, DeviceError> {
+        if !descriptor.takes_large() {
+            return Ok(&self.layout);
+        }
+        self.large_layout.as_ref().ok_or_else(|| DeviceError::Unsupported {
+            actor: descriptor.actor,
+            what: format!("{MOST_BUFFERS} storage buffers, for messages that no slot carries"),
             device: self.description.clone(),
         })
     }

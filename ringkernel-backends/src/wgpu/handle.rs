@@ -4,6 +4,7 @@ use super::kernel::Core;
 use crate::abi::{ControlSnapshot, Correlation, Header, TelemetrySnapshot};
 use crate::kernel::{DeviceError, Kernel, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Sent, Subscriber, Target};
+use crate::payload::PayloadArena;
 use crate::states::States;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -20,6 +21,9 @@ pub(super) struct WgpuKernel {
 }
 
 impl Kernel for WgpuKernel {
+    fn payloads(&self) -> Option<Arc<dyn PayloadArena>> {
+        self.core.payloads.as_ref().map(|payloads| payloads.arena.clone() as _)
+    }
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }

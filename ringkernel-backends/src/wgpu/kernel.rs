@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Moment, Plan, Reply};
 use super::gpu::{Gpu, Watcher};
+use super::payloads::{Payloads, Uploads};
 use super::program::{CONTROL_WORDS, COUNTER_WORDS, Program};
 use super::submission::{self, Part, Readback, Varying};
 use crate::abi::{Consumer, ControlBlock, Correlation, TelemetryBuffer, control, telemetry};
@@ -31,6 +32,8 @@ pub(super) struct Core {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) port: [Port; 1],
     pub(super) plan: Plan,
+    /// If its actor takes messages that no slot carries.
+    pub(super) payloads: Option<Payloads>,
     pub(super) mesh: MeshSpec,
     /// Whether other kernels reach it, or it them. Changed under the mesh's lock and the engine's; whoever has the engine's sees what holds.
     pub(super) is_member: AtomicBool,
@@ -170,13 +173,19 @@ impl Core {
             Err(end) => return end,
         };
         let start = Instant::now();
-        if self.take(engine) == 0 {
+        let mut uploads = Uploads::default();
+        if self.take(engine, &mut uploads) == 0 {
             return (Step::Idle, moved);
         }
         let mut readback = std::mem::take(&mut engine.readback);
         let part = Part { core: self, engine: &mut *engine, mailbox: false, requests: true };
-        let run = || submission::run(&self.gpu, &mut [part], 0, &mut readback, None).map(drop);
+        let run = || {
+            uploads.write(&self.gpu, self.payloads.as_ref());
+            submission::run(&self.gpu, &mut [part], 0, &mut readback, None).map(drop)
+        };
         let answered = self.gpu.guarded(run);
+        // Before the replies can be seen: who waits for one may send the next payload then.
+        drop(uploads);
         engine.readback = readback;
         if answered.is_err() {
             return (Step::End, true);
@@ -208,12 +217,16 @@ impl Core {
         Ok(moved)
     }
 
-    /// Takes requests into the batch; how many.
-    pub(super) fn take(&self, engine: &mut Engine) -> usize {
+    /// Takes requests into the batch, with the payloads that they refer to; how many.
+    pub(super) fn take<'a>(&'a self, engine: &mut Engine, uploads: &mut Uploads<'a>) -> usize {
         let port = &self.port[0];
         let depth = i32::try_from(port.requests.len()).unwrap_or(i32::MAX);
         let Engine { batch, requests, payload, limit, .. } = engine;
-        let count = batch.take(&self.plan, requests, &port.requests, *limit, payload);
+        let count = batch.take(&self.plan, requests, &port.requests, *limit, payload, |header, words| {
+            if let Some(payloads) = &self.payloads {
+                uploads.follow(payloads, self.descriptor, header, words);
+            }
+        });
         if count > 0 {
             self.telemetry.queue_depth.store(depth, Ordering::Relaxed);
             // The slots have been copied: senders need not wait for the dispatch.

@@ -6,6 +6,7 @@ use super::handle::WgpuKernel;
 use super::kernel::{Core, Engine};
 use super::memory::write_states;
 use super::mesh;
+use super::payloads::Payloads;
 use super::program::{self, COUNTER_WORDS};
 use crate::abi::{TelemetryBuffer, state_stride};
 use crate::host::{Shapes, control_block};
@@ -61,7 +62,14 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
     write_states(gpu, &state, 0..instances, stride as usize, initial)?;
     let mesh::Surroundings { exchange, table } = mesh::alone(gpu, descriptor, &spec.mesh, &plan)?;
     let port = shapes.port(queue_capacity);
-    let bindings = bind(gpu, [&state, &inbox, &outbox, &exchange, &table], &plan)?;
+    let payloads = Payloads::new(gpu, descriptor, spec.tuning.payload_memory)?;
+    let bindings = bind(
+        gpu,
+        [&state, &inbox, &outbox, &exchange, &table],
+        payloads.as_ref(),
+        gpu.layout(descriptor)?,
+        &plan,
+    )?;
     let engine = Engine {
         program,
         bindings,
@@ -94,6 +102,7 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
         idle: spec.idle,
         progress: spec.progress,
         plan,
+        payloads,
         mesh: spec.mesh,
         is_member: AtomicBool::new(false),
         unanswered: Mutex::default(),
@@ -127,15 +136,18 @@ fn longest_run(gpu: &Gpu, descriptor: &KernelDescriptor, messages: usize, mailbo
     (ration / 2 / program::iterations(descriptor, mailbox)).clamp(1, messages as u32) as usize
 }
 
-/// Binds a kernel's state, as much of its inbox as a round sees, its outbox, the exchange, and its table.
+/// Binds a kernel's state, as much of its inbox as a round sees, its outbox, the exchange, its table, and its large payloads.
 pub(super) fn bind(
     gpu: &Gpu,
     buffers: [&wgpu::Buffer; 5],
+    payloads: Option<&Payloads>,
+    layout: &wgpu::BindGroupLayout,
     plan: &Plan,
 ) -> Result<wgpu::BindGroup, DeviceError> {
     let window = 4 * plan.window_words() as u64;
     let entries: Vec<_> = buffers
         .into_iter()
+        .chain(payloads.map(|payloads| &payloads.buffer))
         .zip(0..)
         .map(|(buffer, binding)| {
             let size = if binding == 1 { wgpu::BufferSize::new(window) } else { None };
@@ -143,8 +155,7 @@ pub(super) fn bind(
             wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer) }
         })
         .collect();
-    let descriptor =
-        wgpu::BindGroupDescriptor { label: Some("ringkernel"), layout: &gpu.layout, entries: &entries };
+    let descriptor = wgpu::BindGroupDescriptor { label: Some("ringkernel"), layout, entries: &entries };
     gpu.scoped(|| gpu.device.create_bind_group(&descriptor))?
         .map_err(|error| DeviceError::Driver { call: "create_bind_group", reason: error.to_string() })
 }

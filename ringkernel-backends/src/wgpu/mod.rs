@@ -10,7 +10,7 @@
 //!
 //! Reading order: `runtime.wgsl` (what an invocation does with a run), `mesh.wgsl` and `mailbox.wgsl` (what handlers send, and how it arrives),
 //! [`program`](self) (how all that is joined to an actor's handlers), `batch.rs` (the words that go in and come out), `submission.rs` (what is
-//! recorded and read back), `kernel.rs` (the dispatcher), `mesh/` (kernels that reach each other), `launch.rs`, `handle.rs` and `memory.rs` (what the
+//! recorded and read back), `kernel.rs` (the dispatcher), `mesh/` (kernels that reach each other), `payloads.rs` (what no slot carries), `launch.rs`, `handle.rs` and `memory.rs` (what the
 //! host asks for), `gpu.rs` (adapters, and turning what wgpu reports by callback into errors), `probe.rs` (what no limit or feature of an adapter says), `baseline.rs` (what we compare ourselves with). `msl.rs` shows WGSL as
 //! Metal would see it.
 //!
@@ -32,6 +32,7 @@ mod launch;
 mod memory;
 mod mesh;
 mod msl;
+mod payloads;
 mod probe;
 mod program;
 mod submission;

@@ -4,6 +4,7 @@ use super::gpu::Gpu;
 use crate::abi::{SlotShape, control, slot, state_stride, tag, telemetry};
 use crate::kernel::{DeviceError, KernelDescriptor, MessageInfo};
 use crate::mesh::Sent;
+use crate::payload::REFERENCE_WORDS;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
@@ -20,6 +21,7 @@ const _: () = {
     assert!(Sent::Full as u32 == 1 && Sent::Gone as u32 == 2);
     assert!(Sent::NoInstance as u32 == 3 && Sent::NoSender as u32 == 4);
     assert!(slot::HEADER_CHUNKS == 2 && slot::CHUNK_DATA_WORDS == 3);
+    assert!(REFERENCE_WORDS == 3);
 };
 
 /// Words of a control block, before the telemetry's.
@@ -80,8 +82,12 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
         // Two handlers of one message are the compiler's to refuse; the module would not load.
         if descriptor.handlers[..i].iter().all(|earlier| earlier.message.tag != message.tag) {
             let words = message.size.div_ceil(4);
-            let expected =
-                if message.variable { format!("min(words, {words}u)") } else { format!("{words}u") };
+            let expected = match (message.variable, message.is_large()) {
+                (false, _) => format!("{words}u"),
+                (true, false) => format!("min(words, {words}u)"),
+                // What says where a payload lies.
+                (true, true) => format!("min(words, {}u)", words.max(REFERENCE_WORDS as u32)),
+            };
             let _ =
                 writeln!(text, "        case {}u: {{ return {expected}; }} // {}", message.tag, message.name);
         }
@@ -103,6 +109,13 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
         let _ = write!(text, " || tag == {}u", message.tag);
     }
     text.push_str(");\n}\n\n");
+    if descriptor.takes_large() {
+        text.push_str("// Whether its payload may lie outside its slot.\nfn rk_rt_is_large(tag: u32) -> bool {\n    return false");
+        for message in descriptor.handlers.iter().map(|h| h.message).filter(|m| m.is_large()) {
+            let _ = write!(text, " || tag == {}u", message.tag);
+        }
+        text.push_str(";\n}\n\n");
+    }
     text.push_str("// Whether it stays in the mailbox until a handler asks for it.\nfn rk_rt_is_kept(tag: u32) -> bool {\n    return false");
     for message in kept(descriptor) {
         let _ = write!(text, " || tag == {}u", message.tag);
@@ -114,6 +127,11 @@ pub fn program_text(descriptor: &KernelDescriptor) -> Result<String, DeviceError
     if descriptor.wgsl_needs.int64 {
         text.push_str(CLOCK_IN_64_BITS);
     }
+    text.push_str(if descriptor.takes_large() {
+        include_str!("payloads.wgsl")
+    } else {
+        include_str!("slots.wgsl")
+    });
     text.push_str(include_str!("runtime.wgsl"));
     text.push_str(include_str!("mesh.wgsl"));
     text.push_str(include_str!("mailbox.wgsl"));
@@ -179,8 +197,8 @@ pub(super) fn sorting_iterations(mailbox: u32, slot_words: u32, drops: bool) -> 
     chunks * (words + 5 + 8) + 4 * 256 + 55 * 4
 }
 
-/// The layout of every kernel's bindings: state, inbox (a round's, hence the offset), outbox, exchange, table.
-pub(super) fn layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
+/// The layout of a kernel's bindings: state, inbox (a round's, hence the offset), outbox, exchange, table, and for some the large payloads.
+pub(super) fn layout(device: &wgpu::Device, large: bool) -> wgpu::BindGroupLayout {
     let entry = |binding, read_only, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
@@ -191,16 +209,16 @@ pub(super) fn layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
         },
         count: None,
     };
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some("ringkernel"),
-        entries: &[
-            entry(0, false, false),
-            entry(1, true, true),
-            entry(2, false, false),
-            entry(3, false, false),
-            entry(4, true, false),
-        ],
-    })
+    let entries = [
+        entry(0, false, false),
+        entry(1, true, true),
+        entry(2, false, false),
+        entry(3, false, false),
+        entry(4, true, false),
+        entry(5, true, false),
+    ];
+    let entries = &entries[..if large { 6 } else { 5 }];
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("ringkernel"), entries })
 }
 
 /// An actor's code on a device.
@@ -217,6 +235,7 @@ impl Program {
     /// Compiles the actor for the adapter, with the driver's words on failure.
     pub(super) fn compile(gpu: &Gpu, descriptor: &'static KernelDescriptor) -> Result<Self, DeviceError> {
         let text = program_text(descriptor)?;
+        let bindings = gpu.layout(descriptor)?;
         let made = gpu.scoped(|| {
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(descriptor.id),
@@ -224,7 +243,7 @@ impl Program {
             });
             let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some("ringkernel"),
-                bind_group_layouts: &[Some(&gpu.layout)],
+                bind_group_layouts: &[Some(bindings)],
                 ..Default::default()
             });
             let main = pipeline(gpu, descriptor, &module, &layout, "ringkernel_main");

@@ -58,13 +58,9 @@ fn rk_rt_word(mail: bool, slot: u32, word: u32) -> u32 {
     return rk_rt_inbox[slot + word + word / 3u];
 }
 
-// Where the message being handled lies, and a word of its payload: handlers read those of variable size in place.
+// Where the message being handled lies: handlers read those of variable size in place, by `rk_in` (slots.wgsl or payloads.wgsl).
 var<private> rk_rt_mail: bool;
 var<private> rk_rt_slot: u32;
-
-fn rk_in(word: u32) -> u32 {
-    return rk_rt_word(rk_rt_mail, rk_rt_slot, 6u + word);
-}
 
 // What speaks against a message before any handler sees it: the kind of a fault, or 0.
 fn rk_rt_objection(tag: u32, instance: u32, words: u32) -> u32 {
@@ -168,7 +164,7 @@ fn ringkernel_main(@builtin(global_invocation_id) id: vec3<u32>) {
         } else {
             rk_rt_mail = mail;
             rk_rt_slot = slot;
-            let copied = rk_rt_copied(tag, words);
+            let copied = rk_rt_copied(tag, rk_rt_length(tag, words));
             for (var word = 0u; word < copied; word = word + 1u) {
                 rk_message[word] = rk_rt_word(mail, slot, 6u + word);
             }

@@ -75,8 +75,12 @@
 //! With a larger `max_bytes`, slots have room for `#[message(inline_bytes = …)]`, 4096 where it does not say, and what is longer waits in the
 //! kernel's *payload arena*, where its handler reads it in place. The arena is bounded
 //! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, sending is
-//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory). Devices without one (CUDA and WebGPU) take what a slot carries, and so do messages
+//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory). Devices without one (CUDA) take what a slot carries, and so do messages
 //! between kernels, and answers.
+//!
+//! On WebGPU the payloads that a dispatch reads lie in a buffer of the kernel's, as large as the arena: a bound beyond what the adapter binds is an
+//! error of the launch. A driver that rations loops (llvmpipe: 65,535 iterations) ends a handler that goes through more elements than that
+//! with [`FaultKind::LoopCutShort`](crate::FaultKind::LoopCutShort).
 //!
 //! ```
 //! use ringkernel::prelude::*;

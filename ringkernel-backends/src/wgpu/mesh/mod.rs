@@ -238,7 +238,8 @@ impl Mesh {
             Ok(())
         })?;
         let buffers = [&engine.state, &engine.inbox, &engine.outbox, &engine.exchange, &engine.table];
-        engine.bindings = bind(&core.gpu, buffers, &core.plan)?;
+        let layout = core.gpu.layout(core.descriptor)?;
+        engine.bindings = bind(&core.gpu, buffers, core.payloads.as_ref(), layout, &core.plan)?;
         self.members[index].bindings = Some(engine.bindings.clone());
         // Relaxed: whoever must know has the engine's lock.
         core.is_member.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! A submission of all members that may run.
 
 use super::super::kernel::{Core, Engine, LONG, SHORT, Step};
+use super::super::payloads::Uploads;
 use super::super::submission::{self, Look, Part};
 use super::{Member, Mesh};
 use std::sync::atomic::Ordering;
@@ -23,7 +24,8 @@ impl Core {
         };
         let Some(me) = mesh.index(self) else { return (Step::More, moved) };
         let start = Instant::now();
-        if self.take(engine) == 0 && !mesh.members[me].waits() {
+        let mut uploads = Uploads::default();
+        if self.take(engine, &mut uploads) == 0 && !mesh.members[me].waits() {
             return (Step::Idle, moved);
         }
         let cores: Vec<_> = mesh.members.iter().map(|member| member.core.upgrade()).collect();
@@ -36,7 +38,12 @@ impl Core {
             .filter_map(|(index, core)| Some((index, core, core.ready()?)))
             .collect();
 
-        let submitted = self.gpu.guarded(|| mesh.submit(self, me, engine, &mut others));
+        let submitted = self.gpu.guarded(|| {
+            uploads.write(&self.gpu, self.payloads.as_ref());
+            mesh.submit(self, me, engine, &mut others)
+        });
+        // Before the replies can be seen.
+        drop(uploads);
         if submitted.is_err() {
             return (Step::End, true);
         }

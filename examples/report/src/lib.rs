@@ -31,6 +31,9 @@ use watchdog::Watchdog;
 const BACKENDS: [(Backend, &str); 4] =
     [(Backend::Cuda, "cuda"), (Backend::Metal, "metal"), (Backend::Wgpu, "wgpu"), (Backend::Cpu, "cpu")];
 
+/// The CUDA device of `tests/softcuda`, by its name.
+const INTERPRETER: &str = "PTX interpreter (no GPU)";
+
 /// A measurement and the id of its figure.
 type Step = (&'static str, fn(&Bench) -> Measured);
 
@@ -106,6 +109,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         watchdog.watch(format!("opening {backend}"));
         match smol::block_on(RingKernel::builder().backend(backend).bridge(arguments.bridge).build()) {
+            // What stands in for a GPU in tests has nothing to measure.
+            Ok(runtime) if runtime.device_name() == INTERPRETER => {
+                let reason = format!("`{INTERPRETER}` is for tests: its times are the interpreter's");
+                report.absent.push(Absent { what: backend.to_string(), reason });
+            }
             Ok(runtime) => {
                 measure_backend(Bench { runtime, arguments: arguments.clone() }, &mut report, &watchdog)
             }

@@ -1,0 +1,33 @@
+//! What the environment says.
+
+use std::time::Duration;
+
+/// The settings of this process.
+pub(crate) struct Settings {
+    pub(crate) devices: usize,
+    pub(crate) threads: usize,
+    pub(crate) patience: Duration,
+    pub(crate) seed: u64,
+}
+
+impl Settings {
+    /// Reads them. What cannot be right is said on standard error, and `None`.
+    pub(crate) fn read() -> Option<Self> {
+        let settings = Self {
+            devices: number("SOFTCUDA_DEVICES", 1, 1..=2)? as usize,
+            threads: number("SOFTCUDA_THREADS", 2, 1..=64)? as usize,
+            patience: Duration::from_secs(number("SOFTCUDA_PATIENCE", 20, 1..=86_400)?),
+            seed: number("SOFTCUDA_SEED", 1, 0..=u64::MAX)?,
+        };
+        Some(settings)
+    }
+}
+
+fn number(name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    let Ok(text) = std::env::var(name) else { return Some(default) };
+    let number = text.trim().parse().ok().filter(|number| range.contains(number));
+    if number.is_none() {
+        eprintln!("softcuda: {name}={text}: it takes a number from {} to {}", range.start(), range.end());
+    }
+    number
+}

@@ -7,5 +7,6 @@
 //!
 //! Start with [`machine`].
 
+pub mod driver;
 pub mod machine;
 pub mod ptx;

@@ -81,7 +81,7 @@ fn a_call_that_would_hang_beside_a_resident_kernel_ends_the_process_and_is_named
     ok(cuMemHostAlloc(Out::from(&mut address), 64, 3));
     ok(cuMemAllocAsync(Out::from(&mut address), 64, idle));
     ok(write(data, &[1, 2], idle));
-    assert_eq!(read(data, 2, DEFAULT).unwrap(), [1, 2]);
+    assert_eq!(read(data, 2, idle).unwrap(), [1, 2]);
     ok(cuMemFreeAsync(address, idle));
     ok(cuStreamSynchronize(idle));
     match case.as_str() {

@@ -121,7 +121,7 @@ fn batches_keep_the_order_of_each_instance_and_faults_do_not_stop_it() {
             }
         }
         run.settled(sent);
-        assert_eq!(run.kernel.control().errors_encountered, faults);
+        run.faulted(faults);
         assert_eq!(run.kernel.telemetry().error_code, FaultKind::Panic as i32);
         run.kernel.set_active(false).unwrap();
         let mut state = [0; 16];

@@ -123,10 +123,24 @@ impl Running {
         }
     }
 
+    /// Waits until the host is told of so many faults, which it is a little later than of messages.
+    pub(crate) fn faulted(&self, faults: u64) {
+        let begin = Instant::now();
+        while self.kernel.control().errors_encountered != faults {
+            assert!(begin.elapsed() < Duration::from_secs(2), "{:?} and not {faults}", self.kernel.control());
+        }
+    }
+
     pub(crate) fn end(self) {
         self.kernel.terminate(Duration::from_secs(5)).unwrap();
         self.kernel.terminate(Duration::from_secs(5)).unwrap();
     }
+}
+
+/// So many hops, or what `RINGKERNEL_PERCENT` leaves of them: an interpreter takes its time.
+pub(crate) fn scaled(hops: u32) -> u32 {
+    let percent = std::env::var("RINGKERNEL_PERCENT").map_or(100, |text| text.parse().unwrap());
+    hops * percent / 100
 }
 
 pub(crate) fn as_i64(words: &[u32]) -> i64 {

@@ -43,7 +43,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// How many multiprocessors device code finds.
-pub const MULTIPROCESSORS: u32 = 16;
+pub const MULTIPROCESSORS: u32 = 32;
 
 /// What device code may touch. Device addresses are addresses of this process.
 ///

@@ -2,7 +2,7 @@
 
 mod support;
 
-use softcuda::machine::{Block, FaultKind, Launch, Module, Progress};
+use softcuda::machine::{Block, FaultKind, Launch, Memory, Module, Progress};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::{HEADER, Words, finish, launch};
@@ -260,5 +260,93 @@ fn what_the_machine_does_not_know_is_refused_when_it_is_loaded_with_its_line() {
     ] {
         let error = Module::parse(&format!("{HEADER}{text}")).map(|_| ()).err();
         assert!(error.as_ref().is_some_and(|error| error.what.contains(what)), "{text}: {error:?}");
+    }
+}
+
+/// A writer that announces data by a flag, and a reader that waits for the flag: how often it found the flag without the data.
+fn announced_too_early(announce: &str, in_order: bool) -> u32 {
+    let writer = format!(
+        ".visible .entry write(.param .u64 words) {{
+            .reg .b64 %base, %x;
+            ld.param.u64 %base, [words];
+            st.global.u64 [%base], 1;
+            {announce}
+            mov.u64 %x, 0;
+            ret; }}"
+    );
+    let text = launch(&writer, 1, 0, &[0]);
+    (0..500)
+        .filter(|seed| {
+            let memory = Words::new(&[0, 0, 0]);
+            let params = memory.address().to_le_bytes().to_vec();
+            let launch = Arc::new(Launch { params, ..(*text).clone() });
+            let block = Block::new(&launch, [0; 3], *seed);
+            let mut block = if in_order { block.in_order() } else { block };
+            // What another lane sees while the writer is at work.
+            let watch = Watch { words: &memory, early: AtomicBool::new(false) };
+            while block.run(&watch, 10) != Ok(Progress::Done) {}
+            assert_eq!(memory.all()[..2], [1, 1], "in the end everything is there");
+            watch.early.into_inner()
+        })
+        .count() as u32
+}
+
+/// Looks at the words whenever the machine asks whether it may touch one: as the last instruction of the writer does.
+struct Watch<'a> {
+    words: &'a Words,
+    early: AtomicBool,
+}
+
+// SAFETY: it allows what `Words` allows.
+unsafe impl Memory for Watch<'_> {
+    fn allows(&self, address: u64, bytes: u64) -> bool {
+        let early = self.words.get(1) == 1 && self.words.get(0) == 0;
+        self.early.fetch_or(early, Ordering::AcqRel);
+        self.words.allows(address, bytes)
+    }
+}
+
+#[test]
+fn a_flag_that_nothing_orders_behind_its_data_is_sometimes_seen_first() {
+    let relaxed = "st.relaxed.sys.global.u64 [%base+8], 1; ld.global.u64 %x, [%base+16];";
+    let released = "st.release.sys.global.u64 [%base+8], 1; ld.global.u64 %x, [%base+16];";
+    let fenced = "fence.acq_rel.sys; st.relaxed.sys.global.u64 [%base+8], 1; ld.global.u64 %x, [%base+16];";
+    let seldom = announced_too_early(relaxed, false);
+    assert!(seldom > 20 && seldom < 300, "{seldom} of 500");
+    assert_eq!(announced_too_early(relaxed, true), 0);
+    assert_eq!(announced_too_early(released, false), 0);
+    assert_eq!(announced_too_early(fenced, false), 0);
+}
+
+#[test]
+fn a_warp_sees_its_own_stores_in_the_order_of_the_text() {
+    let text = ".visible .entry own(.param .u64 words) {
+            .reg .b64 %base, %x, %y, %bad; .reg .b32 %lane, %i; .reg .pred %p;
+            ld.param.u64 %base, [words];
+            mov.u32 %lane, %laneid;
+            mad.wide.u32 %base, %lane, 16, %base;
+            mov.u32 %i, 0; mov.u64 %bad, 0;
+        NEXT:
+            cvt.u64.u32 %x, %i;
+            st.global.u64 [%base], %x;
+            st.global.u32 [%base+8], %i;
+            red.relaxed.sys.global.add.u64 [%base], 5;
+            st.global.u8 [%base+8], 7;
+            ld.global.u64 %y, [%base];
+            sub.u64 %y, %y, 5;
+            setp.ne.u64 %p, %x, %y;
+            @%p add.u64 %bad, %bad, 1;
+            ld.global.u8 %y, [%base+8];
+            setp.ne.u64 %p, %y, 7;
+            @%p add.u64 %bad, %bad, 1;
+            add.u32 %i, %i, 1;
+            setp.lt.u32 %p, %i, 2000;
+            @%p bra NEXT;
+            st.global.u64 [%base], %bad;
+            ret; }";
+    for seed in 0..5 {
+        let memory = Words::new(&[0; 64]);
+        finish(&launch(text, 32, 0, &[memory.address()]), &memory, seed).unwrap();
+        assert!((0..32).all(|lane| memory.get(2 * lane) == 0));
     }
 }

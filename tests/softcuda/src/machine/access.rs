@@ -1,8 +1,9 @@
 //! Loads, stores and atomics, a lane at a time.
 
 use super::FaultKind;
+use super::late::Late;
 use super::memory::Place;
-use super::program::{Access, Base, Reg, Three};
+use super::program::{Access, Base, Reg, SINK, Three};
 use super::warp::{Context, Warp, each};
 
 type Failed = (FaultKind, u32);
@@ -17,8 +18,21 @@ fn extended(value: u64, access: &Access) -> u64 {
     if access.width < 64 { value & ((1 << access.width) - 1) } else { value }
 }
 
+/// Of so many stores that may be seen late, one is.
+const SELDOM: u32 = 6;
+
 impl Warp {
-    fn place(&self, context: &mut Context<'_>, access: &Access, lane: u32) -> Result<Place, Failed> {
+    /// The lanes whose stores or updates are made late: mostly none; of many, some.
+    fn late(&self, context: &mut Context<'_>, access: &Access, active: u32) -> u32 {
+        let seen = matches!(access.base, Base::Global | Base::Generic);
+        if !context.late || !seen || access.release || context.random.below(SELDOM) != 0 {
+            return 0;
+        }
+        let random = context.random.next();
+        if active.count_ones() > 4 { random as u32 & (random >> 32) as u32 & active } else { active }
+    }
+
+    fn place(&mut self, context: &mut Context<'_>, access: &Access, lane: u32) -> Result<Place, Failed> {
         let at = self.regs[access.at as usize][lane as usize].wrapping_add(access.offset as u64);
         // A vector is aligned as a whole.
         let bytes = access.size as u64 * access.count as u64;
@@ -30,7 +44,11 @@ impl Warp {
             // The decoder lets nothing but loads get there, and those are made elsewhere.
             Base::Param => Err(FaultKind::IllegalAddress(at)),
         };
-        place.map_err(|kind| (kind, lane))
+        let place = place.map_err(|kind| (kind, lane))?;
+        if !self.kept.is_empty() {
+            self.kept.before(context.random, place, bytes);
+        }
+        Ok(place)
     }
 
     pub(super) fn load(
@@ -89,6 +107,10 @@ impl Warp {
         access: Access,
         active: u32,
     ) -> Result<(), Failed> {
+        if access.release {
+            self.kept.settle(context.random);
+        }
+        let late = self.late(context, &access, active);
         // Of lanes that write the same place, PTX does not say whose value stays.
         let turn = context.random.below(32);
         let mut left = active.rotate_right(turn);
@@ -99,12 +121,22 @@ impl Warp {
             let lane = lane as usize;
             if access.size == 16 {
                 let a = access.regs[0] as usize;
-                place.store128(self.regs[a][lane], self.regs[a + 1][lane]);
+                let (low, high) = (self.regs[a][lane], self.regs[a + 1][lane]);
+                if late >> lane & 1 == 1 {
+                    self.kept.keep(context.random, place, 16, Late::Store128(low, high));
+                } else {
+                    place.store128(low, high);
+                }
                 continue;
             }
             for (n, a) in access.regs[..access.count as usize].iter().enumerate() {
                 let value = self.regs[*a as usize][lane];
-                place.plus(access.size as u64 * n as u64).store(access.size, value);
+                let place = place.plus(access.size as u64 * n as u64);
+                if late >> lane & 1 == 1 {
+                    self.kept.keep(context.random, place, access.size, Late::Store(value));
+                } else {
+                    place.store(access.size, value);
+                }
             }
         }
         Ok(())
@@ -118,6 +150,11 @@ impl Warp {
         f: Three,
         [b, c]: [Reg; 2],
     ) -> Result<(), Failed> {
+        if access.release {
+            self.kept.settle(context.random);
+        }
+        // Of a `red` nobody waits for the answer.
+        let late = if access.regs[0] == SINK { self.late(context, &access, active) } else { 0 };
         // Nor in which order they get there.
         let turn = context.random.below(32);
         let mut left = active.rotate_right(turn);
@@ -127,6 +164,10 @@ impl Warp {
             let place = self.place(context, &access, lane)?;
             let lane = lane as usize;
             let (b, c) = (self.regs[b as usize][lane], self.regs[c as usize][lane]);
+            if late >> lane & 1 == 1 {
+                self.kept.keep(context.random, place, access.size, Late::Update(f, b, c));
+                continue;
+            }
             let old = place.update(access.size, |old| f(old, b, c));
             self.regs[access.regs[0] as usize][lane] = old;
         }
@@ -134,7 +175,15 @@ impl Warp {
     }
 
     /// Copies within each lane's window.
-    pub(super) fn pass(&mut self, active: u32, from: u32, to: u32, bytes: u32) -> Result<(), Failed> {
+    pub(super) fn pass(
+        &mut self,
+        context: &mut Context<'_>,
+        active: u32,
+        from: u32,
+        to: u32,
+        bytes: u32,
+    ) -> Result<(), Failed> {
+        self.kept.settle(context.random);
         let mut failed = None;
         each(active, |lane| {
             let window = self.window(lane as u32);

@@ -48,6 +48,7 @@ pub struct Block {
     shared_bytes: u64,
     barriers: Barriers,
     random: Random,
+    late: bool,
     fault: Option<Fault>,
 }
 
@@ -65,7 +66,13 @@ impl Block {
         let warps =
             (0..threads.div_ceil(32)).map(|number| Warp::new(launch, index, number, &mut random)).collect();
         let (launch, barriers) = (launch.clone(), Barriers::default());
-        Self { launch, index, warps, shared, shared_bytes, barriers, random, fault: None }
+        Self { launch, index, warps, shared, shared_bytes, barriers, random, late: true, fault: None }
+    }
+
+    /// Makes every store at once: what does not fail then and fails otherwise lacks a fence.
+    pub fn in_order(mut self) -> Self {
+        self.late = false;
+        self
     }
 
     /// Runs so many instructions (of a warp: one for all of its lanes that are at the same place), or fewer if none can go on.
@@ -78,6 +85,13 @@ impl Block {
         }
         let launch = self.launch.clone();
         let result = self.go(&launch, memory, instructions);
+        // What is kept back holds for one run; the dead do not write.
+        for warp in &mut self.warps {
+            match &result {
+                Ok(_) => warp.kept.settle(&mut self.random),
+                Err(_) => warp.kept.forget(),
+            }
+        }
         if let Err(fault) = &result {
             self.fault = Some(fault.clone());
         }
@@ -93,6 +107,7 @@ impl Block {
             barriers: &mut self.barriers,
             random: &mut self.random,
             params: &launch.params,
+            late: self.late,
         };
         let warps = &mut self.warps;
         while used < instructions {

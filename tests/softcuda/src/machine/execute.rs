@@ -137,7 +137,10 @@ impl Warp {
                 each(active, |lane| regs[d as usize][lane] = now);
             }
             Op::Active { d } => each(active, |lane| regs[d as usize][lane] = active as u64),
-            Op::Fence => std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst),
+            Op::Fence => {
+                self.kept.settle(context.random);
+                std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+            }
             Op::Generic { base, d, a } => {
                 each(active, |lane| {
                     let start = self.start(context, base, lane as u32);
@@ -169,7 +172,7 @@ impl Warp {
             Op::Load(access) => return self.load(context, access, active),
             Op::Store(access) => return self.store(context, access, active),
             Op::Atomic { f, access, b, c } => return self.update(context, access, active, f, [b, c]),
-            Op::Pass { from, to, bytes } => return self.pass(active, from, to, bytes),
+            Op::Pass { from, to, bytes } => return self.pass(context, active, from, to, bytes),
             // What moves lanes or waits never comes here.
             Op::Branch { .. }
             | Op::Call { .. }

@@ -183,6 +183,10 @@ impl Window<'_> {
 pub(super) struct Place(u64);
 
 impl Place {
+    pub(super) fn address(self) -> u64 {
+        self.0
+    }
+
     /// The element behind it: for accesses of several, checked as a whole.
     pub(super) fn plus(self, bytes: u64) -> Self {
         Self(self.0 + bytes)

@@ -9,7 +9,8 @@
 //! do not talk to one another). None starves. A `.sync` instruction waits until every lane of its mask that has not ended is at
 //! *this* instruction (for `bar.warp.sync`: at one with the same mask); a block in which nothing can ever go on is a [`Fault`].
 //!
-//! **Memory** is that of the process, with its atomics. Accesses are made in the order of the text: what a GPU may reorder is not found here.
+//! **Memory** is that of the process, with its atomics. Stores are seen late now and then, and in another order, where nothing orders them
+//! (`late`); loads are made in the order of the text, so of what a GPU may reorder, a missing release is found here and a missing acquire is not.
 //! What nobody has written (registers, shared and local memory) holds noise from the seed.
 //!
 //! **Windows.** The shared window's addresses begin at 0, static variables first, then the launch's own; a lane's window has its
@@ -26,6 +27,7 @@ mod block;
 mod convert;
 mod decode;
 mod execute;
+mod late;
 mod memory;
 mod number;
 mod program;

@@ -84,6 +84,8 @@ pub(super) struct Access {
     pub(super) count: u8,
     /// A load extends the sign.
     pub(super) signed: bool,
+    /// It comes after everything that was written before.
+    pub(super) release: bool,
     /// Bits of the registers.
     pub(super) width: u8,
     pub(super) at: Reg,

@@ -1,6 +1,7 @@
 //! A warp: its registers, and groups of lanes at the same place of the text.
 
 use super::block::Barriers;
+use super::late::Kept;
 use super::memory::{Store, View, Window};
 use super::program::{Instr, Op, Program, Special, TRUE};
 use super::random::Random;
@@ -17,6 +18,8 @@ pub(super) struct Context<'a> {
     pub(super) barriers: &'a mut Barriers,
     pub(super) random: &'a mut Random,
     pub(super) params: &'a [u8],
+    /// Stores may be seen late.
+    pub(super) late: bool,
 }
 
 /// What a group of lanes does.
@@ -50,6 +53,7 @@ pub(super) struct Warp {
     live: u32,
     local: Store,
     stride: u64,
+    pub(super) kept: Kept,
 }
 
 /// How a group goes on.
@@ -112,7 +116,7 @@ impl Warp {
         let stride = program.local as u64;
         let local = Store::new(stride * 32, || random.next());
         let groups = vec![Group { pc: launch.entry.start().pc, mask: live, state: State::Ready }];
-        Self { number, regs, preds, groups, live, local, stride }
+        Self { number, regs, preds, groups, live, local, stride, kept: Kept::default() }
     }
 
     /// The lanes that have not ended.
@@ -226,6 +230,7 @@ impl Warp {
             }
         }
         self.groups.push(group);
+        self.kept.some(context.random);
         Ok(used)
     }
 
@@ -276,6 +281,7 @@ impl Warp {
             }
             Op::Exit => {
                 self.live &= !active;
+                self.kept.settle(context.random);
                 // Whoever waited for these does no longer.
                 context.barriers.touched = true;
                 for group in self.groups.iter_mut().filter(|g| matches!(g.state, State::Together { .. })) {
@@ -306,6 +312,7 @@ impl Warp {
                 Ok(Next::At(next))
             }
             Op::Barrier { number, threads, wait } => {
+                self.kept.settle(context.random);
                 // Each of them by itself, where lanes name different ones.
                 self.part(group, active);
                 let value = |reg: u32, lane: usize| self.regs[reg as usize][lane];

@@ -168,7 +168,7 @@ impl Warp {
                 self.kept.keep(context.random, place, access.size, Late::Update(f, b, c));
                 continue;
             }
-            let old = place.update(access.size, |old| f(old, b, c));
+            let old = place.update(access.size, |old| (f.lane)(old, b, c));
             self.regs[access.regs[0] as usize][lane] = old;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Operations on registers, a lane at a time.
 
 use super::FaultKind;
-use super::program::{Base, Clock, Op};
+use super::program::{Base, Clock, Lanes, Op};
 use super::warp::{Context, Warp, each};
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -29,17 +29,32 @@ fn clock(which: Clock) -> u64 {
     }
 }
 
+/// From so many lanes on, all are computed: registers hold values of their width, whoever they belong to.
+const FEW: u32 = 6;
+
+/// Puts the values of some lanes into a register.
+#[inline(always)]
+fn put(d: &mut Lanes, active: u32, new: &Lanes) {
+    if active == u32::MAX {
+        *d = *new;
+        return;
+    }
+    for (lane, (d, new)) in d.iter_mut().zip(new).enumerate() {
+        *d = if active >> lane & 1 == 1 { *new } else { *d };
+    }
+}
+
 impl Warp {
     /// Executes what neither moves lanes nor waits; the lane that failed.
     #[inline]
     pub(super) fn execute(
         &mut self,
         context: &mut Context<'_>,
-        op: Op,
+        op: &Op,
         active: u32,
     ) -> Result<(), (FaultKind, u32)> {
         let regs = &mut self.regs[..];
-        match op {
+        match *op {
             Op::Copy { d, a } => {
                 let (d, a) = (d as usize, a as usize);
                 if active == u32::MAX {
@@ -55,31 +70,33 @@ impl Warp {
                     (regs[d][lane], regs[d + 1][lane]) = (low, high);
                 });
             }
-            // Of all lanes, operands are copied first: that is cheaper than asking for each lane where its registers are.
             Op::One { f, d, a } => {
                 let (d, a) = (d as usize, a as usize);
-                if active == u32::MAX {
-                    regs[d] = regs[a].map(f);
+                if active.count_ones() < FEW {
+                    each(active, |lane| regs[d][lane] = (f.lane)(regs[a][lane]));
                 } else {
-                    each(active, |lane| regs[d][lane] = f(regs[a][lane]));
+                    let new = (f.all)(&regs[a]);
+                    put(&mut regs[d], active, &new);
                 }
             }
             Op::Two { f, d, a, b } => {
                 let (d, a, b) = (d as usize, a as usize, b as usize);
-                if active == u32::MAX {
-                    let (a, b) = (regs[a], regs[b]);
-                    regs[d] = std::array::from_fn(|lane| f(a[lane], b[lane]));
+                if active.count_ones() < FEW {
+                    each(active, |lane| regs[d][lane] = (f.lane)(regs[a][lane], regs[b][lane]));
                 } else {
-                    each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane]));
+                    let new = (f.all)(&regs[a], &regs[b]);
+                    put(&mut regs[d], active, &new);
                 }
             }
             Op::Three { f, d, a, b, c } => {
                 let (d, a, b, c) = (d as usize, a as usize, b as usize, c as usize);
-                if active == u32::MAX {
-                    let (a, b, c) = (regs[a], regs[b], regs[c]);
-                    regs[d] = std::array::from_fn(|lane| f(a[lane], b[lane], c[lane]));
+                if active.count_ones() < FEW {
+                    each(active, |lane| {
+                        regs[d][lane] = (f.lane)(regs[a][lane], regs[b][lane], regs[c][lane])
+                    });
                 } else {
-                    each(active, |lane| regs[d][lane] = f(regs[a][lane], regs[b][lane], regs[c][lane]));
+                    let new = (f.all)(&regs[a], &regs[b], &regs[c]);
+                    put(&mut regs[d], active, &new);
                 }
             }
             Op::Convert { how, d, a } => {
@@ -95,7 +112,11 @@ impl Warp {
             Op::Compare { f, p, q, a, b, logic, c } => {
                 let (a, b) = (&regs[a as usize], &regs[b as usize]);
                 let mut holds = 0;
-                each(active, |lane| holds |= (f(a[lane], b[lane]) as u32) << lane);
+                if active.count_ones() < FEW {
+                    each(active, |lane| holds |= ((f.lane)(a[lane], b[lane]) as u32) << lane);
+                } else {
+                    holds = (f.all)(a, b);
+                }
                 let c = c.lanes(&self.preds);
                 let (yes, no) = (logic.of(holds, c), logic.of(!holds, c));
                 let preds = &mut self.preds;

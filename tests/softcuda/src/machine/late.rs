@@ -35,7 +35,7 @@ impl Entry {
             Late::Store(value) => self.place.store(self.bytes, value),
             Late::Store128(low, high) => self.place.store128(low, high),
             Late::Update(f, b, c) => {
-                self.place.update(self.bytes, |old| f(old, b, c));
+                self.place.update(self.bytes, |old| (f.lane)(old, b, c));
             }
         }
     }

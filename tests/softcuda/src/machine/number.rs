@@ -38,16 +38,76 @@ impl Bits for f64 {
     }
 }
 
+/// An operation from an expression on the values of a lane: for one lane, and for all at once, which the compiler makes vectors of.
+macro_rules! op {
+    ($a:ident => $body:expr) => {
+        One {
+            lane: |$a: u64| $body,
+            all: |a| {
+                let mut d = [0; 32];
+                for (d, a) in d.iter_mut().zip(a) {
+                    let $a: u64 = *a;
+                    *d = $body;
+                }
+                d
+            },
+        }
+    };
+    ($a:ident, $b:ident => $body:expr) => {
+        Two {
+            lane: |$a: u64, $b: u64| $body,
+            all: |a, b| {
+                let mut d = [0; 32];
+                for (d, (a, b)) in d.iter_mut().zip(a.iter().zip(b)) {
+                    let ($a, $b): (u64, u64) = (*a, *b);
+                    *d = $body;
+                }
+                d
+            },
+        }
+    };
+    ($a:ident, $b:ident, $c:ident => $body:expr) => {
+        Three {
+            lane: |$a: u64, $b: u64, $c: u64| $body,
+            all: |a, b, c| {
+                let mut d = [0; 32];
+                for (d, ((a, b), c)) in d.iter_mut().zip(a.iter().zip(b).zip(c)) {
+                    let ($a, $b, $c): (u64, u64, u64) = (*a, *b, *c);
+                    *d = $body;
+                }
+                d
+            },
+        }
+    };
+}
+
+/// The same for what is true or not: a bit a lane.
+macro_rules! compares {
+    ($a:ident, $b:ident => $body:expr) => {
+        Compare {
+            lane: |$a: u64, $b: u64| $body,
+            all: |a, b| {
+                let mut holds = 0;
+                for (lane, (a, b)) in a.iter().zip(b).enumerate() {
+                    let ($a, $b): (u64, u64) = (*a, *b);
+                    holds |= ($body as u32) << lane;
+                }
+                holds
+            },
+        }
+    };
+}
+
 /// A function on registers from an expression on integers, one for each type.
 macro_rules! of_int {
     ($ty:ident, $($arg:ident),+ => $body:expr) => {
         match $ty {
-            U16 | B16 => |$($arg: u64),+| { $(let $arg = $arg as u16;)+ Bits::bits($body) },
-            S16 => |$($arg: u64),+| { $(let $arg = $arg as i16;)+ Bits::bits($body) },
-            U32 | B32 => |$($arg: u64),+| { $(let $arg = $arg as u32;)+ Bits::bits($body) },
-            S32 => |$($arg: u64),+| { $(let $arg = $arg as i32;)+ Bits::bits($body) },
-            U64 | B64 => |$($arg: u64),+| { $(let $arg = $arg;)+ Bits::bits($body) },
-            S64 => |$($arg: u64),+| { $(let $arg = $arg as i64;)+ Bits::bits($body) },
+            U16 | B16 => op!($($arg),+ => { $(let $arg = $arg as u16;)+ Bits::bits($body) }),
+            S16 => op!($($arg),+ => { $(let $arg = $arg as i16;)+ Bits::bits($body) }),
+            U32 | B32 => op!($($arg),+ => { $(let $arg = $arg as u32;)+ Bits::bits($body) }),
+            S32 => op!($($arg),+ => { $(let $arg = $arg as i32;)+ Bits::bits($body) }),
+            U64 | B64 => op!($($arg),+ => { $(let $arg = $arg;)+ Bits::bits($body) }),
+            S64 => op!($($arg),+ => { $(let $arg = $arg as i64;)+ Bits::bits($body) }),
             _ => return None,
         }
     };
@@ -56,8 +116,8 @@ macro_rules! of_int {
 macro_rules! of_float {
     ($ty:ident, $($arg:ident),+ => $body:expr) => {
         match $ty {
-            F32 => |$($arg: u64),+| { $(let $arg = f32::from_bits($arg as u32);)+ Bits::bits($body) },
-            F64 => |$($arg: u64),+| { $(let $arg = f64::from_bits($arg);)+ Bits::bits($body) },
+            F32 => op!($($arg),+ => { $(let $arg = f32::from_bits($arg as u32);)+ Bits::bits($body) }),
+            F64 => op!($($arg),+ => { $(let $arg = f64::from_bits($arg);)+ Bits::bits($body) }),
             _ => return None,
         }
     };
@@ -88,45 +148,49 @@ pick!(max_f64, f64, >, false);
 pub(super) fn one(name: &str, modifiers: &[&str], ty: Type) -> Option<One> {
     Some(match (name, modifiers) {
         ("neg", []) => match ty {
-            S16 => |a| (a as i16).wrapping_neg().bits(),
-            S32 => |a| (a as i32).wrapping_neg().bits(),
-            S64 => |a| a.wrapping_neg(),
-            F32 => |a| a ^ 1 << 31,
-            F64 => |a| a ^ 1 << 63,
+            S16 => op!(a => (a as i16).wrapping_neg().bits()),
+            S32 => op!(a => (a as i32).wrapping_neg().bits()),
+            S64 => op!(a => a.wrapping_neg()),
+            F32 => op!(a => a ^ 1 << 31),
+            F64 => op!(a => a ^ 1 << 63),
             _ => return None,
         },
         ("abs", []) => match ty {
-            S16 => |a| (a as i16).wrapping_abs().bits(),
-            S32 => |a| (a as i32).wrapping_abs().bits(),
-            S64 => |a| (a as i64).wrapping_abs().bits(),
-            F32 => |a| a & !(1 << 31),
-            F64 => |a| a & !(1 << 63),
+            S16 => op!(a => (a as i16).wrapping_abs().bits()),
+            S32 => op!(a => (a as i32).wrapping_abs().bits()),
+            S64 => op!(a => (a as i64).wrapping_abs().bits()),
+            F32 => op!(a => a & !(1 << 31)),
+            F64 => op!(a => a & !(1 << 63)),
             _ => return None,
         },
         ("not", []) => match ty {
-            B16 => |a| !a & 0xffff,
-            B32 => |a| !a & 0xffff_ffff,
-            B64 => |a| !a,
+            B16 => op!(a => !a & 0xffff),
+            B32 => op!(a => !a & 0xffff_ffff),
+            B64 => op!(a => !a),
             _ => return None,
         },
-        ("cnot", []) if matches!(ty, B16 | B32 | B64) => |a| (a == 0) as u64,
-        ("popc", []) if matches!(ty, B32 | B64) => |a| a.count_ones() as u64,
+        ("cnot", []) if matches!(ty, B16 | B32 | B64) => op!(a => (a == 0) as u64),
+        ("popc", []) if matches!(ty, B32 | B64) => op!(a => a.count_ones() as u64),
         ("clz", []) => match ty {
-            B32 => |a| (a as u32).leading_zeros() as u64,
-            B64 => |a| a.leading_zeros() as u64,
+            B32 => op!(a => (a as u32).leading_zeros() as u64),
+            B64 => op!(a => a.leading_zeros() as u64),
             _ => return None,
         },
         ("brev", []) => match ty {
-            B32 => |a| (a as u32).reverse_bits() as u64,
-            B64 => |a| a.reverse_bits(),
+            B32 => op!(a => (a as u32).reverse_bits() as u64),
+            B64 => op!(a => a.reverse_bits()),
             _ => return None,
         },
         // The highest bit that differs from the sign; all ones where there is none.
         ("bfind", []) => match ty {
-            U32 => |a| (31 - (a as u32).leading_zeros() as i32) as u32 as u64,
-            U64 => |a| (63 - a.leading_zeros() as i32) as u32 as u64,
-            S32 => |a| (31 - ((a as i32 ^ (a as i32 >> 31)) as u32).leading_zeros() as i32) as u32 as u64,
-            S64 => |a| (63 - ((a as i64 ^ (a as i64 >> 63)) as u64).leading_zeros() as i32) as u32 as u64,
+            U32 => op!(a => (31 - (a as u32).leading_zeros() as i32) as u32 as u64),
+            U64 => op!(a => (63 - a.leading_zeros() as i32) as u32 as u64),
+            S32 => {
+                op!(a => (31 - ((a as i32 ^ (a as i32 >> 31)) as u32).leading_zeros() as i32) as u32 as u64)
+            }
+            S64 => {
+                op!(a => (63 - ((a as i64 ^ (a as i64 >> 63)) as u64).leading_zeros() as i32) as u32 as u64)
+            }
             _ => return None,
         },
         ("sqrt", ["rn"]) => of_float!(ty, a => a.sqrt()),
@@ -145,51 +209,51 @@ pub(super) fn two(name: &str, modifiers: &[&str], ty: Type) -> Option<Two> {
         ("div", ["rn"]) => of_float!(ty, a, b => a / b),
         ("add", []) if numeric => of_int!(ty, a, b => a.wrapping_add(b)),
         ("sub", []) if numeric => of_int!(ty, a, b => a.wrapping_sub(b)),
-        ("add", ["sat"]) if ty == S32 => |a, b| (a as i32).saturating_add(b as i32).bits(),
-        ("sub", ["sat"]) if ty == S32 => |a, b| (a as i32).saturating_sub(b as i32).bits(),
+        ("add", ["sat"]) if ty == S32 => op!(a, b => (a as i32).saturating_add(b as i32).bits()),
+        ("sub", ["sat"]) if ty == S32 => op!(a, b => (a as i32).saturating_sub(b as i32).bits()),
         ("mul", ["lo"]) if numeric => of_int!(ty, a, b => a.wrapping_mul(b)),
         ("mul", ["hi"]) => high(ty)?,
         ("mul", ["wide"]) => match ty {
-            U16 => |a, b| a * b,
-            S16 => |a, b| (a as i16 as i32 * b as i16 as i32).bits(),
-            U32 => |a, b| a * b,
-            S32 => |a, b| (a as i32 as i64 * b as i32 as i64).bits(),
+            U16 => op!(a, b => a * b),
+            S16 => op!(a, b => (a as i16 as i32 * b as i16 as i32).bits()),
+            U32 => op!(a, b => a * b),
+            S32 => op!(a, b => (a as i32 as i64 * b as i32 as i64).bits()),
             _ => return None,
         },
         ("div", []) if numeric => of_int!(ty, a, b => if b == 0 { !b } else { a.wrapping_div(b) }),
         ("rem", []) if numeric => of_int!(ty, a, b => if b == 0 { a } else { a.wrapping_rem(b) }),
-        ("min", []) if ty == F32 => |a, b| min_f32(single(a), single(b)).bits(),
-        ("max", []) if ty == F32 => |a, b| max_f32(single(a), single(b)).bits(),
-        ("min", []) if ty == F64 => |a, b| min_f64(f64::from_bits(a), f64::from_bits(b)).bits(),
-        ("max", []) if ty == F64 => |a, b| max_f64(f64::from_bits(a), f64::from_bits(b)).bits(),
+        ("min", []) if ty == F32 => op!(a, b => min_f32(single(a), single(b)).bits()),
+        ("max", []) if ty == F32 => op!(a, b => max_f32(single(a), single(b)).bits()),
+        ("min", []) if ty == F64 => op!(a, b => min_f64(f64::from_bits(a), f64::from_bits(b)).bits()),
+        ("max", []) if ty == F64 => op!(a, b => max_f64(f64::from_bits(a), f64::from_bits(b)).bits()),
         ("min", ["NaN"]) if ty == F32 => {
-            |a, b| if either_nan(a, b) { NAN } else { min_f32(single(a), single(b)).bits() }
+            op!(a, b => if either_nan(a, b) { NAN } else { min_f32(single(a), single(b)).bits() })
         }
         ("max", ["NaN"]) if ty == F32 => {
-            |a, b| if either_nan(a, b) { NAN } else { max_f32(single(a), single(b)).bits() }
+            op!(a, b => if either_nan(a, b) { NAN } else { max_f32(single(a), single(b)).bits() })
         }
         ("min", []) if numeric => of_int!(ty, a, b => a.min(b)),
         ("max", []) if numeric => of_int!(ty, a, b => a.max(b)),
-        ("and", []) if !numeric => |a, b| a & b,
-        ("or", []) if !numeric => |a, b| a | b,
-        ("xor", []) if !numeric => |a, b| a ^ b,
+        ("and", []) if !numeric => op!(a, b => a & b),
+        ("or", []) if !numeric => op!(a, b => a | b),
+        ("xor", []) if !numeric => op!(a, b => a ^ b),
         ("shl", []) => match ty {
-            B16 => |a, b| if b < 16 { a << b & 0xffff } else { 0 },
-            B32 => |a, b| if b < 32 { a << b & 0xffff_ffff } else { 0 },
-            B64 => |a, b| if b < 64 { a << b } else { 0 },
+            B16 => op!(a, b => if b < 16 { a << b & 0xffff } else { 0 }),
+            B32 => op!(a, b => if b < 32 { a << b & 0xffff_ffff } else { 0 }),
+            B64 => op!(a, b => if b < 64 { a << b } else { 0 }),
             _ => return None,
         },
         ("shr", []) => match ty {
-            U16 | B16 | U32 | B32 | U64 | B64 => |a, b| if b < 64 { a >> b } else { 0 },
-            S16 => |a, b| (a as i16 >> b.min(15)).bits(),
-            S32 => |a, b| (a as i32 >> b.min(31)).bits(),
-            S64 => |a, b| (a as i64 >> b.min(63)).bits(),
+            U16 | B16 | U32 | B32 | U64 | B64 => op!(a, b => if b < 64 { a >> b } else { 0 }),
+            S16 => op!(a, b => (a as i16 >> b.min(15)).bits()),
+            S32 => op!(a, b => (a as i32 >> b.min(31)).bits()),
+            S64 => op!(a, b => (a as i64 >> b.min(63)).bits()),
             _ => return None,
         },
         // The sign of the first, the rest of the second.
         ("copysign", []) => match ty {
-            F32 => |a, b| a & 1 << 31 | b & !(1 << 31),
-            F64 => |a, b| a & 1 << 63 | b & !(1 << 63),
+            F32 => op!(a, b => a & 1 << 31 | b & !(1 << 31)),
+            F64 => op!(a, b => a & 1 << 63 | b & !(1 << 63)),
             _ => return None,
         },
         _ => return None,
@@ -207,12 +271,12 @@ fn either_nan(a: u64, b: u64) -> bool {
 /// The upper half of a product.
 fn high(ty: Type) -> Option<Two> {
     Some(match ty {
-        U16 => |a, b| (a * b) >> 16,
-        S16 => |a, b| (((a as i16 as i32 * b as i16 as i32) >> 16) as i16).bits(),
-        U32 => |a, b| (a * b) >> 32,
-        S32 => |a, b| (((a as i32 as i64 * b as i32 as i64) >> 32) as i32).bits(),
-        U64 => |a, b| ((a as u128 * b as u128) >> 64) as u64,
-        S64 => |a, b| ((a as i64 as i128 * b as i64 as i128) >> 64) as u64,
+        U16 => op!(a, b => (a * b) >> 16),
+        S16 => op!(a, b => (((a as i16 as i32 * b as i16 as i32) >> 16) as i16).bits()),
+        U32 => op!(a, b => (a * b) >> 32),
+        S32 => op!(a, b => (((a as i32 as i64 * b as i32 as i64) >> 32) as i32).bits()),
+        U64 => op!(a, b => ((a as u128 * b as u128) >> 64) as u64),
+        S64 => op!(a, b => ((a as i64 as i128 * b as i64 as i128) >> 64) as u64),
         _ => return None,
     })
 }
@@ -225,43 +289,43 @@ pub(super) fn three(name: &str, modifiers: &[&str], ty: Type) -> Option<Three> {
         ("mad", ["rn"]) => of_float!(ty, a, b, c => a.mul_add(b, c)),
         ("mad", ["lo"]) if numeric => of_int!(ty, a, b, c => a.wrapping_mul(b).wrapping_add(c)),
         ("mad", ["hi"]) => match ty {
-            U16 => |a, b, c| ((a * b) >> 16).wrapping_add(c) & 0xffff,
+            U16 => op!(a, b, c => ((a * b) >> 16).wrapping_add(c) & 0xffff),
             S16 => {
-                |a, b, c| (((a as i16 as i32 * b as i16 as i32) >> 16) as i16).wrapping_add(c as i16).bits()
+                op!(a, b, c => (((a as i16 as i32 * b as i16 as i32) >> 16) as i16).wrapping_add(c as i16).bits())
             }
-            U32 => |a, b, c| ((a * b) >> 32).wrapping_add(c) & 0xffff_ffff,
+            U32 => op!(a, b, c => ((a * b) >> 32).wrapping_add(c) & 0xffff_ffff),
             S32 => {
-                |a, b, c| (((a as i32 as i64 * b as i32 as i64) >> 32) as i32).wrapping_add(c as i32).bits()
+                op!(a, b, c => (((a as i32 as i64 * b as i32 as i64) >> 32) as i32).wrapping_add(c as i32).bits())
             }
-            U64 => |a, b, c| (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c),
-            S64 => |a, b, c| (((a as i64 as i128 * b as i64 as i128) >> 64) as u64).wrapping_add(c),
+            U64 => op!(a, b, c => (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c)),
+            S64 => op!(a, b, c => (((a as i64 as i128 * b as i64 as i128) >> 64) as u64).wrapping_add(c)),
             _ => return None,
         },
         ("mad", ["wide"]) => match ty {
-            U16 => |a, b, c| (a * b).wrapping_add(c) & 0xffff_ffff,
-            S16 => |a, b, c| (a as i16 as i32 * b as i16 as i32).wrapping_add(c as i32).bits(),
-            U32 => |a, b, c| (a * b).wrapping_add(c),
-            S32 => |a, b, c| (a as i32 as i64 * b as i32 as i64).wrapping_add(c as i64).bits(),
+            U16 => op!(a, b, c => (a * b).wrapping_add(c) & 0xffff_ffff),
+            S16 => op!(a, b, c => (a as i16 as i32 * b as i16 as i32).wrapping_add(c as i32).bits()),
+            U32 => op!(a, b, c => (a * b).wrapping_add(c)),
+            S32 => op!(a, b, c => (a as i32 as i64 * b as i32 as i64).wrapping_add(c as i64).bits()),
             _ => return None,
         },
         ("sad", []) if numeric => match ty {
-            U16 => |a, b, c| a.abs_diff(b).wrapping_add(c) & 0xffff,
-            U32 => |a, b, c| a.abs_diff(b).wrapping_add(c) & 0xffff_ffff,
-            U64 => |a, b, c| a.abs_diff(b).wrapping_add(c),
-            S16 => |a, b, c| (a as i16).abs_diff(b as i16).wrapping_add(c as u16).bits(),
-            S32 => |a, b, c| (a as i32).abs_diff(b as i32).wrapping_add(c as u32).bits(),
-            S64 => |a, b, c| (a as i64).abs_diff(b as i64).wrapping_add(c),
+            U16 => op!(a, b, c => a.abs_diff(b).wrapping_add(c) & 0xffff),
+            U32 => op!(a, b, c => a.abs_diff(b).wrapping_add(c) & 0xffff_ffff),
+            U64 => op!(a, b, c => a.abs_diff(b).wrapping_add(c)),
+            S16 => op!(a, b, c => (a as i16).abs_diff(b as i16).wrapping_add(c as u16).bits()),
+            S32 => op!(a, b, c => (a as i32).abs_diff(b as i32).wrapping_add(c as u32).bits()),
+            S64 => op!(a, b, c => (a as i64).abs_diff(b as i64).wrapping_add(c)),
             _ => return None,
         },
         // The funnel: `b` above `a`, shifted.
-        ("shf", ["l", "wrap"]) if ty == B32 => |a, b, c| (b << 32 | a) << (c & 31) >> 32 & 0xffff_ffff,
-        ("shf", ["r", "wrap"]) if ty == B32 => |a, b, c| (b << 32 | a) >> (c & 31) & 0xffff_ffff,
+        ("shf", ["l", "wrap"]) if ty == B32 => op!(a, b, c => (b << 32 | a) << (c & 31) >> 32 & 0xffff_ffff),
+        ("shf", ["r", "wrap"]) if ty == B32 => op!(a, b, c => (b << 32 | a) >> (c & 31) & 0xffff_ffff),
         ("shf", ["l", "clamp"]) if ty == B32 => {
-            |a, b, c| ((b << 32 | a) as u128).wrapping_shl(c.min(32) as u32) as u64 >> 32
+            op!(a, b, c => ((b << 32 | a) as u128).wrapping_shl(c.min(32) as u32) as u64 >> 32)
         }
-        ("shf", ["r", "clamp"]) if ty == B32 => |a, b, c| (b << 32 | a) >> c.min(32) & 0xffff_ffff,
+        ("shf", ["r", "clamp"]) if ty == B32 => op!(a, b, c => (b << 32 | a) >> c.min(32) & 0xffff_ffff),
         // Bytes of `b` above `a`, each chosen by four bits of `c`; the fourth says that only its sign counts.
-        ("prmt", []) if ty == B32 => |a, b, c| {
+        ("prmt", []) if ty == B32 => op!(a, b, c => {
             let bytes = (b << 32 | a).to_le_bytes();
             let picked = [0, 4, 8, 12].map(|shift| {
                 let choice = (c >> shift) as usize;
@@ -269,13 +333,13 @@ pub(super) fn three(name: &str, modifiers: &[&str], ty: Type) -> Option<Three> {
                 if choice & 8 == 0 { byte } else { (byte as i8 >> 7) as u8 }
             });
             u32::from_le_bytes(picked) as u64
-        },
+        }),
         // `c` bits from bit `b` on; beyond the end the sign, or 0.
         ("bfe", []) => match ty {
-            U32 => |a, b, c| field(a, b & 255, c & 255),
-            U64 => |a, b, c| field(a, b & 255, c & 255),
-            S32 => |a, b, c| signed_field(a as i32 as i64, b & 255, c & 255, 31) as u32 as u64,
-            S64 => |a, b, c| signed_field(a as i64, b & 255, c & 255, 63) as u64,
+            U32 => op!(a, b, c => field(a, b & 255, c & 255)),
+            U64 => op!(a, b, c => field(a, b & 255, c & 255)),
+            S32 => op!(a, b, c => signed_field(a as i32 as i64, b & 255, c & 255, 31) as u32 as u64),
+            S64 => op!(a, b, c => signed_field(a as i64, b & 255, c & 255, 63) as u64),
             _ => return None,
         },
         _ => return None,
@@ -313,14 +377,14 @@ pub(super) fn compare(name: &str, ty: Type) -> Option<Compare> {
     macro_rules! floats {
         ($a:ident, $b:ident => $body:expr) => {
             match ty {
-                F32 => |$a, $b| {
+                F32 => compares!($a, $b => {
                     let ($a, $b) = (single($a), single($b));
                     $body
-                },
-                F64 => |$a, $b| {
+                }),
+                F64 => compares!($a, $b => {
                     let ($a, $b) = (f64::from_bits($a), f64::from_bits($b));
                     $body
-                },
+                }),
                 _ => return None,
             }
         };
@@ -349,35 +413,35 @@ fn compare_ints(name: &str, ty: Type) -> Option<Compare> {
     macro_rules! ordered {
         ($a:ident, $b:ident => $body:expr) => {
             match ty {
-                U16 | U32 | U64 => |$a, $b| $body,
-                S16 => |$a, $b| {
+                U16 | U32 | U64 => compares!($a, $b => $body),
+                S16 => compares!($a, $b => {
                     let ($a, $b) = ($a as i16, $b as i16);
                     $body
-                },
-                S32 => |$a, $b| {
+                }),
+                S32 => compares!($a, $b => {
                     let ($a, $b) = ($a as i32, $b as i32);
                     $body
-                },
-                S64 => |$a, $b| {
+                }),
+                S64 => compares!($a, $b => {
                     let ($a, $b) = ($a as i64, $b as i64);
                     $body
-                },
+                }),
                 _ => return None,
             }
         };
     }
     let unsigned = matches!(ty, U16 | U32 | U64);
     Some(match name {
-        "eq" if ty != Pred => |a, b| a == b,
-        "ne" if ty != Pred => |a, b| a != b,
+        "eq" if ty != Pred => compares!(a, b => a == b),
+        "ne" if ty != Pred => compares!(a, b => a != b),
         "lt" => ordered!(a, b => a < b),
         "le" => ordered!(a, b => a <= b),
         "gt" => ordered!(a, b => a > b),
         "ge" => ordered!(a, b => a >= b),
-        "lo" if unsigned => |a, b| a < b,
-        "ls" if unsigned => |a, b| a <= b,
-        "hi" if unsigned => |a, b| a > b,
-        "hs" if unsigned => |a, b| a >= b,
+        "lo" if unsigned => compares!(a, b => a < b),
+        "ls" if unsigned => compares!(a, b => a <= b),
+        "hi" if unsigned => compares!(a, b => a > b),
+        "hs" if unsigned => compares!(a, b => a >= b),
         _ => return None,
     })
 }
@@ -387,14 +451,14 @@ pub(super) fn test(name: &str, ty: Type) -> Option<Compare> {
     macro_rules! floats {
         ($a:ident => $body:expr) => {
             match ty {
-                F32 => |$a, _| {
+                F32 => compares!($a, _b => {
                     let $a = single($a);
                     $body
-                },
-                F64 => |$a, _| {
+                }),
+                F64 => compares!($a, _b => {
                     let $a = f64::from_bits($a);
                     $body
-                },
+                }),
                 _ => return None,
             }
         };
@@ -417,13 +481,28 @@ pub(super) fn atomic(name: &str, ty: Type) -> Option<Three> {
         "add" if matches!(ty, U32 | S32 | U64) => of_int!(ty, a, b, _c => a.wrapping_add(b)),
         "min" if matches!(ty, U32 | S32 | U64 | S64) => of_int!(ty, a, b, _c => a.min(b)),
         "max" if matches!(ty, U32 | S32 | U64 | S64) => of_int!(ty, a, b, _c => a.max(b)),
-        "inc" if ty == U32 => |a, b, _| if a >= b { 0 } else { a + 1 },
-        "dec" if ty == U32 => |a, b, _| if a == 0 || a > b { b } else { a - 1 },
-        "and" if matches!(ty, B32 | B64) => |a, b, _| a & b,
-        "or" if matches!(ty, B32 | B64) => |a, b, _| a | b,
-        "xor" if matches!(ty, B32 | B64) => |a, b, _| a ^ b,
-        "exch" if matches!(ty, B32 | B64) => |_, b, _| b,
-        "cas" if matches!(ty, B32 | B64) => |a, b, c| if a == b { c } else { a },
+        "inc" if ty == U32 => op!(a, b, _c => if a >= b { 0 } else { a + 1 }),
+        "dec" if ty == U32 => op!(a, b, _c => if a == 0 || a > b { b } else { a - 1 }),
+        "and" if matches!(ty, B32 | B64) => op!(a, b, _c => a & b),
+        "or" if matches!(ty, B32 | B64) => op!(a, b, _c => a | b),
+        "xor" if matches!(ty, B32 | B64) => op!(a, b, _c => a ^ b),
+        "exch" if matches!(ty, B32 | B64) => op!(_a, b, _c => b),
+        "cas" if matches!(ty, B32 | B64) => op!(a, b, c => if a == b { c } else { a }),
+        _ => return None,
+    })
+}
+
+/// `cvt` among integers without saturation, where it is no more than an extension: to a register of so many bits.
+pub(super) fn extend(from: Type, to: Type, width: u32) -> Option<One> {
+    let narrow = if from.bits() < to.bits() { from } else { to };
+    Some(match (narrow, width) {
+        (U32, _) | (S32, 32) => op!(a => a as u32 as u64),
+        (S32, _) => op!(a => a as i32 as i64 as u64),
+        (U64 | S64, _) => op!(a => a),
+        (U16, _) => op!(a => a as u16 as u64),
+        (U8, _) => op!(a => a as u8 as u64),
+        (S16, 32) => op!(a => a as i16 as i32 as u32 as u64),
+        (S8, 32) => op!(a => a as i8 as i32 as u32 as u64),
         _ => return None,
     })
 }

@@ -16,10 +16,34 @@ pub(super) const SINK: Reg = 0;
 pub(super) const TRUE: u32 = 0;
 pub(super) const NOWHERE: u32 = 1;
 
-pub(super) type One = fn(u64) -> u64;
-pub(super) type Two = fn(u64, u64) -> u64;
-pub(super) type Three = fn(u64, u64, u64) -> u64;
-pub(super) type Compare = fn(u64, u64) -> bool;
+/// A register's values.
+pub(super) type Lanes = [u64; 32];
+
+/// What an operation does with the values of a lane, and with those of all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct One {
+    pub(super) lane: fn(u64) -> u64,
+    pub(super) all: fn(&Lanes) -> Lanes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Two {
+    pub(super) lane: fn(u64, u64) -> u64,
+    pub(super) all: fn(&Lanes, &Lanes) -> Lanes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Three {
+    pub(super) lane: fn(u64, u64, u64) -> u64,
+    pub(super) all: fn(&Lanes, &Lanes, &Lanes) -> Lanes,
+}
+
+/// As [`Two`], of what holds or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compare {
+    pub(super) lane: fn(u64, u64) -> bool,
+    pub(super) all: fn(&Lanes, &Lanes) -> u32,
+}
 
 /// A predicate, or its opposite.
 #[derive(Clone, Copy, Debug)]

@@ -100,7 +100,9 @@ impl Warp {
             Together::Reduce { f, d, a } => {
                 let values = self.regs[a as usize];
                 let mut result = None;
-                each(active, |lane| result = Some(result.map_or(values[lane], |sum| f(sum, values[lane]))));
+                each(active, |lane| {
+                    result = Some(result.map_or(values[lane], |sum| (f.lane)(sum, values[lane])))
+                });
                 self.all(d, active, result.unwrap_or(0));
             }
             Together::Elect { d, p } => {

@@ -337,8 +337,8 @@ impl Warp {
                 self.groups.push(Group { pc: next, state: State::Barrier(number as u32), ..*group });
                 Ok(Next::Left)
             }
-            op => {
-                self.execute(context, op, active).map_err(|(kind, lane)| (kind, Some(lane)))?;
+            _ => {
+                self.execute(context, &instr.op, active).map_err(|(kind, lane)| (kind, Some(lane)))?;
                 Ok(Next::At(next))
             }
         }

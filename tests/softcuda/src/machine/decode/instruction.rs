@@ -242,6 +242,13 @@ impl Decoder {
         let Some(how) = Convert::new(modifiers, to, from, width) else { return self.unknown(i) };
         let wide = if from.is_float() { Exact } else { AtLeast };
         let a = self.read_wide(i, &i.operands[1], from, wide)?;
+        if !from.is_float()
+            && !to.is_float()
+            && modifiers.is_empty()
+            && let Some(f) = number::extend(from, to, width)
+        {
+            return self.emit(i, Op::One { f, d, a });
+        }
         self.emit(i, Op::Convert { how, d, a })
     }
 

@@ -144,7 +144,7 @@ fn sixteen_bytes_are_never_seen_half_written() {
             add.u64 %x, %x, 1;
             mov.b128 %q, {%x, %x};
             st.relaxed.sys.global.b128 [%base], %q;
-            setp.lt.u64 %p, %x, 300000;
+            setp.lt.u64 %p, %x, 60000;
             @%p bra NEXT;
             ret; }";
     let reader = ".visible .entry read(.param .u64 words) {
@@ -159,7 +159,7 @@ fn sixteen_bytes_are_never_seen_half_written() {
             setp.ne.u64 %p, %x, %last;
             @%p add.u64 %seen, %seen, 1;
             mov.u64 %last, %x;
-            setp.lt.u64 %p, %x, 300000;
+            setp.lt.u64 %p, %x, 60000;
             @%p bra NEXT;
             st.global.u64 [%base+16], %torn;
             st.global.u64 [%base+24], %seen;

@@ -63,13 +63,6 @@ impl Warp {
                     each(active, |lane| regs[d][lane] = regs[a][lane]);
                 }
             }
-            Op::Copy128 { d, a } => {
-                let (d, a) = (d as usize, a as usize);
-                each(active, |lane| {
-                    let (low, high) = (regs[a][lane], regs[a + 1][lane]);
-                    (regs[d][lane], regs[d + 1][lane]) = (low, high);
-                });
-            }
             Op::One { f, d, a } => {
                 let (d, a) = (d as usize, a as usize);
                 if active.count_ones() < FEW {
@@ -126,32 +119,20 @@ impl Warp {
             Op::Select { d, a, b, c } => {
                 let (d, a, b) = (d as usize, a as usize, b as usize);
                 let c = c.lanes(&self.preds);
-                each(active, |lane| {
-                    regs[d][lane] = if c >> lane & 1 == 1 { regs[a][lane] } else { regs[b][lane] }
-                });
+                if active.count_ones() < FEW {
+                    each(active, |lane| {
+                        regs[d][lane] = if c >> lane & 1 == 1 { regs[a][lane] } else { regs[b][lane] }
+                    });
+                } else {
+                    let mut new = regs[b];
+                    put(&mut new, c, &regs[a]);
+                    put(&mut regs[d], active, &new);
+                }
             }
             Op::Flags { logic, d, a, b } => {
                 let value = logic.of(a.lanes(&self.preds), b.lanes(&self.preds));
                 let d = &mut self.preds[d as usize];
                 *d = *d & !active | value & active;
-            }
-            Op::Join { d, parts, bits } => {
-                let parts = parts.map(|part| part as usize);
-                let shift = |lane: usize, regs: &[[u64; 32]]| {
-                    // Up to four parts in 64 bits: the shifts of those that are not there are harmless, their value is 0.
-                    let part = |n: usize| regs[parts[n]][lane].wrapping_shl(bits as u32 * n as u32);
-                    part(0) | part(1) | part(2) | part(3)
-                };
-                each(active, |lane| regs[d as usize][lane] = shift(lane, regs));
-            }
-            Op::Split { a, parts, bits } => {
-                let mask = (1u64 << bits) - 1;
-                each(active, |lane| {
-                    let value = regs[a as usize][lane];
-                    for (n, part) in parts.iter().enumerate() {
-                        regs[*part as usize][lane] = value.wrapping_shr(bits as u32 * n as u32) & mask;
-                    }
-                });
             }
             Op::Clock { which, d } => {
                 let now = clock(which);

@@ -492,6 +492,31 @@ pub(super) fn atomic(name: &str, ty: Type) -> Option<Three> {
     })
 }
 
+/// `mov` of two parts of so many bits into one.
+pub(super) fn join(bits: u8) -> Two {
+    match bits {
+        8 => op!(a, b => a | b << 8),
+        16 => op!(a, b => a | b << 16),
+        _ => op!(a, b => a | b << 32),
+    }
+}
+
+/// The part of that number, from the lowest on.
+pub(super) fn part(bits: u8, number: usize) -> One {
+    match (bits, number) {
+        (8, 0) => op!(a => a & 0xff),
+        (8, 1) => op!(a => a >> 8 & 0xff),
+        (8, 2) => op!(a => a >> 16 & 0xff),
+        (8, _) => op!(a => a >> 24),
+        (16, 0) => op!(a => a & 0xffff),
+        (16, 1) => op!(a => a >> 16 & 0xffff),
+        (16, 2) => op!(a => a >> 32 & 0xffff),
+        (16, _) => op!(a => a >> 48),
+        (_, 0) => op!(a => a & 0xffff_ffff),
+        _ => op!(a => a >> 32),
+    }
+}
+
 /// `cvt` among integers without saturation, where it is no more than an extension: to a register of so many bits.
 pub(super) fn extend(from: Type, to: Type, width: u32) -> Option<One> {
     let narrow = if from.bits() < to.bits() { from } else { to };

@@ -167,10 +167,6 @@ pub(super) enum Op {
         d: Reg,
         a: Reg,
     },
-    Copy128 {
-        d: Reg,
-        a: Reg,
-    },
     One {
         f: One,
         d: Reg,
@@ -222,17 +218,6 @@ pub(super) enum Op {
         d: u32,
         a: Flag,
         b: Flag,
-    },
-    /// The parts of `bits` each, the lowest first, become one.
-    Join {
-        d: Reg,
-        parts: [Reg; 4],
-        bits: u8,
-    },
-    Split {
-        a: Reg,
-        parts: [Reg; 4],
-        bits: u8,
     },
     Clock {
         which: Clock,

@@ -135,10 +135,14 @@ impl Decoder {
                     self.emit(i, Op::Copy { d, a: regs[0] })?;
                     return self.emit(i, Op::Copy { d: d + 1, a: regs[1] });
                 }
-                // Parts that are not there are of no bits: their constant is 0.
-                let none = self.constant(0);
-                regs.iter_mut().skip(parts.len()).for_each(|reg| *reg = none);
-                self.emit(i, Op::Join { d, parts: regs, bits })
+                // Registers of another width than their parts', so none is written before it is read.
+                self.emit(i, Op::Two { f: number::join(bits), d, a: regs[0], b: regs[1] })?;
+                if parts.len() == 4 {
+                    let upper = self.register(ty.bits() / 2);
+                    self.emit(i, Op::Two { f: number::join(bits), d: upper, a: regs[2], b: regs[3] })?;
+                    self.emit(i, Op::Two { f: number::join(2 * bits), d, a: d, b: upper })?;
+                }
+                Ok(())
             }
             (Operand::Vector(parts), Operand::Name(_)) if pack => {
                 let (each, bits) = self.part(i, parts.len(), ty)?;
@@ -151,12 +155,16 @@ impl Decoder {
                     self.emit(i, Op::Copy { d: regs[0], a })?;
                     return self.emit(i, Op::Copy { d: regs[1], a: a + 1 });
                 }
-                self.emit(i, Op::Split { a, parts: regs, bits })
+                for (n, d) in regs[..parts.len()].iter().enumerate().filter(|(_, d)| **d != SINK) {
+                    self.emit(i, Op::One { f: number::part(bits, n), d: *d, a })?;
+                }
+                Ok(())
             }
             (Operand::Name(_), _) if ty == Type::B128 => {
                 let d = self.written(i, to, 128, Exact)?;
                 let a = self.read(i, from, ty)?;
-                self.emit(i, Op::Copy128 { d, a })
+                self.emit(i, Op::Copy { d, a })?;
+                self.emit(i, Op::Copy { d: d + 1, a: a + 1 })
             }
             (Operand::Name(_), _) if ty.bits() >= 16 && ty != Type::F16 => {
                 let d = self.written(i, to, ty.bits(), Exact)?;

@@ -83,7 +83,6 @@ struct LinkParams {
     discards: u32,
     pad: u32,
     spills: u64,
-    unused: u64,
     stash: u64,
     stash_mask: u32,
     stash_bytes: u32,
@@ -404,7 +403,6 @@ impl Core {
             discards: (entry.policy == DROP_OLDEST).into(),
             pad: 0,
             spills: spilled + 8 * SPILLS as u64 * u64::from(shard),
-            unused: 0,
             stash: stash + u64::from(stash_bytes) * u64::from(capacity) * u64::from(shard),
             stash_mask: capacity - 1,
             stash_bytes,
@@ -433,7 +431,7 @@ const _: () = {
             && offset_of!(LinkParams, clock_offset) == 184 - PARAMS
     );
     assert!(
-        offset_of!(LinkParams, spills) == 200 - PARAMS && offset_of!(LinkParams, stash_bytes) == 228 - PARAMS
+        offset_of!(LinkParams, spills) == 200 - PARAMS && offset_of!(LinkParams, stash_bytes) == 220 - PARAMS
     );
     assert!(
         offset_of!(LinkParams, discards) == 192 - PARAMS && PARAMS + size_of::<LinkParams>() <= SHARD_PARAMS

@@ -4,9 +4,11 @@
 use crate::flight::{self, Cells, FLIGHTS};
 use crate::lane::Sink;
 use crate::live::LiveKernel;
+use crate::mesh::Gathered;
 use ringkernel_backends::abi::ring::{Payload, prefetch};
-use ringkernel_backends::abi::slot::{GENERATION_MASK, PUBLISHED};
+use ringkernel_backends::abi::slot::{GENERATION_MASK, OUTPUT, PUBLISHED};
 use ringkernel_backends::abi::{Correlation, Header};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What one drain of a ring delivers.
@@ -18,12 +20,14 @@ pub(crate) struct Delivery<'a> {
     /// The flights that got replies, a bit each, and how many.
     touched: u64,
     counts: [u32; FLIGHTS],
+    /// What handlers gave out, if there was any.
+    outputs: Option<MutexGuard<'a, Gathered>>,
 }
 
 impl<'a> Delivery<'a> {
     #[inline]
     pub(crate) fn to(live: &'a LiveKernel, shard: usize) -> Self {
-        Self { live, shard, last: None, touched: 0, counts: [0; FLIGHTS] }
+        Self { live, shard, last: None, touched: 0, counts: [0; FLIGHTS], outputs: None }
     }
 
     /// Delivers the reply to a single request.
@@ -35,7 +39,27 @@ impl<'a> Delivery<'a> {
         self.live.answer_one(header.correlation, header.tag, words);
     }
 
-    /// Delivers what is no such reply.
+    /// Keeps what a handler gave out until the drainer flushes.
+    #[inline(never)]
+    fn gather(&mut self, header: Header, payload: &Payload<'_>) {
+        let outlets = &self.live.outlets;
+        if self.outputs.is_none() {
+            self.outputs = outlets.gathered(self.shard);
+        }
+        if let Some(gathered) = &mut self.outputs {
+            outlets.gather(gathered, header, payload);
+        }
+    }
+
+    /// Hands over what was kept.
+    #[inline(never)]
+    fn hand_over(&mut self) {
+        if let Some(mut gathered) = self.outputs.take() {
+            self.live.outlets.hand_over(&mut gathered);
+        }
+    }
+
+    /// Delivers what is neither.
     #[cold]
     fn deliver_other(&self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
         payload.copy_to(words);
@@ -68,11 +92,25 @@ fn is_own(correlation: Correlation) -> bool {
     correlation.generation & !GENERATION_MASK == 0 && correlation.index < PUBLISHED
 }
 
+/// Whether a handler gave it out.
+#[inline]
+fn is_output(correlation: Correlation) -> bool {
+    correlation.generation & !GENERATION_MASK == 0 && correlation.index == OUTPUT
+}
+
 impl Sink for Delivery<'_> {
     #[inline]
     fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
         if !is_own(header.correlation) {
+            if is_output(header.correlation) {
+                return self.gather(header, &payload);
+            }
+            self.hand_over();
             return self.deliver_other(header, payload, words);
+        }
+        if self.outputs.is_some() {
+            // Who has a reply finds what came before it.
+            self.hand_over();
         }
         if let Some((flight, cell)) = flight::named(header.correlation) {
             let cells = match self.last {
@@ -103,6 +141,7 @@ impl Sink for Delivery<'_> {
 
     #[inline]
     fn flush(&mut self) {
+        self.hand_over();
         while self.touched != 0 {
             let flight = self.touched.trailing_zeros() as usize;
             self.touched &= self.touched - 1;

@@ -155,7 +155,7 @@ impl LiveKernel {
             flights: Flights::new((descriptor.reply_size() as usize).div_ceil(4)),
             inbox: Inbox::default(),
             overflow: mesh.overflow,
-            outlets: Outlets::new(&descriptor.mesh),
+            outlets: Outlets::new(&descriptor.mesh, kernel.ports().len()),
             topics: registry.topics.clone(),
             backlog: Backlog::new(kernel.ports().len()),
             relays: Relays::default(),

@@ -13,6 +13,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("ask_many_turn", FROM_DEVICE),
     ("ask_many_blocking", FROM_DEVICE),
     ("drain", FROM_DEVICE),
+    ("outputs", FROM_DEVICE),
     ("pipeline_ask", &["four_launches_1", "ask_blocking"]),
     ("pipeline_events", &["four_launches_1024", "four_launches_65536"]),
     ("tell", &["raw_to_device_1", "channel_send"]),
@@ -65,6 +66,7 @@ const TARGETS: &[(&str, Bar)] = &[
     ("tell_many_turn", Bar::Rate(100e6)),
     ("tell_many_million", Bar::Share { of: "tell_many_turn", least: 0.7 }),
     ("drain", Bar::Rate(100e6)),
+    ("outputs", Bar::Rate(100e6)),
     // 1.5 times what a queue between two blocks takes that does nothing else, with a sequence in every 16 bytes, on an H200.
     ("hop", Bar::Micros { quantile: "p50", most: 0.84 }),
     ("hop_random", Bar::Rate(2e9)),

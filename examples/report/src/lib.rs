@@ -92,7 +92,10 @@ fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
     match backend {
         Backend::Cpu => (BESIDE_CPU, &[]),
         #[cfg(feature = "cuda")]
-        Backend::Cuda => (BESIDE_CUDA, &[("drain", replies::drain), ("quiesce", gpu::quiesce)]),
+        Backend::Cuda => (
+            BESIDE_CUDA,
+            &[("drain", replies::drain), ("outputs", replies::outputs), ("quiesce", gpu::quiesce)],
+        ),
         #[cfg(feature = "wgpu")]
         Backend::Wgpu => (&[("dispatch_copies", measure::webgpu::dispatch_copies)], &[]),
         _ => (&[], &[]),

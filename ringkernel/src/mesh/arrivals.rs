@@ -4,7 +4,7 @@ use super::directory;
 use crate::live::{LiveKernel, wake};
 use crate::pending::Delivered;
 use crate::{flight, mesh::relay};
-use ringkernel_backends::abi::slot::{OUTPUT, PREFIX_WORDS, PUBLISHED, RELAY};
+use ringkernel_backends::abi::slot::{PREFIX_WORDS, PUBLISHED, RELAY};
 use ringkernel_backends::abi::{Consumer, Correlation, FaultKind, Header, Origin, tag};
 use ringkernel_backends::kernel::{FaultSite, intern_site};
 use ringkernel_backends::mesh::KernelNumber;
@@ -21,7 +21,6 @@ impl LiveKernel {
             return;
         }
         match (header.correlation.index, words) {
-            (OUTPUT, words) => self.outlets.push(header, words),
             (RELAY, [number, index, generation, payload @ ..]) => {
                 let correlation = Correlation { index: *index, generation: *generation as u16 };
                 let header = Header { correlation, ..header };

@@ -64,11 +64,12 @@
 //!
 //! For readers of the source: `directory` gives each kernel its number, `wiring` tells the devices whose mailbox is where (start at its `join`
 //! and `cut`), `connections` is what users call. `arrivals` is where what comes out of reply rings beside replies goes on from: answers to
-//! forwarded requests, `outputs`, messages that pass the host (`relay`), and what is published (the broker in `pubsub`).
+//! forwarded requests, `outputs` (which wait in `outlet`), messages that pass the host (`relay`), and what is published (the broker in `pubsub`).
 
 mod arrivals;
 mod connections;
 mod directory;
+mod outlet;
 mod outputs;
 mod relay;
 pub(crate) mod wiring;
@@ -76,8 +77,9 @@ pub(crate) mod wiring;
 pub(crate) use connections::number_for;
 pub use connections::{Connection, Via};
 pub(crate) use directory::Number;
-pub(crate) use outputs::Outlets;
-pub use outputs::{BlockingOutputs, MOST_OUTPUTS, Output, Outputs};
+pub use outlet::MOST_OUTPUTS;
+pub(crate) use outlet::{Gathered, Outlets};
+pub use outputs::{BlockingOutputs, Output, Outputs};
 pub use relay::RelaySnapshot;
 pub(crate) use relay::{Backlog, Relays};
 use ringkernel_backends::mesh::{KernelNumber, Mesh};

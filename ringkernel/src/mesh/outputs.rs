@@ -1,94 +1,19 @@
 //! What handlers give out beside replies, on its way to whoever takes it: [`Outputs`].
 
+use super::outlet::{Chunk, Item, Outlet};
 use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::requests::{Words, read_exactly};
 use crate::{DecodeError, HlcTimestamp, KernelHandle, RingKernelError, RingMessage};
-use event_listener::{Event, EventListener};
+use event_listener::EventListener;
 use futures::{Stream, StreamExt};
-use ringkernel_backends::abi::Header;
 use ringkernel_backends::fork::forked;
-use ringkernel_backends::mesh::Mesh;
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-
-/// Messages of one type that are kept until somebody takes them.
-pub const MOST_OUTPUTS: usize = 1 << 16;
-/// And their words together, 16 MiB.
-const MOST_WORDS: usize = 1 << 22;
-
-/// The types that a kernel's handlers may give out.
-pub(crate) struct Outlets {
-    types: Box<[Outlet]>,
-}
-
-struct Outlet {
-    tag: u32,
-    queue: Mutex<Queue>,
-    arrived: Event,
-    missed: AtomicU64,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Instance, timestamp, and how many words.
-    outputs: VecDeque<(u32, u64, u32)>,
-    /// The words, one message's behind another's.
-    words: VecDeque<u32>,
-}
-
-impl Outlets {
-    pub(crate) fn new(mesh: &Mesh) -> Self {
-        let outlet =
-            |tag| Outlet { tag, queue: Mutex::default(), arrived: Event::new(), missed: AtomicU64::new(0) };
-        Self { types: mesh.outgoing.iter().map(|message| outlet(message.tag)).collect() }
-    }
-
-    /// A handler gave something out.
-    pub(crate) fn push(&self, header: Header, words: &[u32]) {
-        // The compiler lists them all; another is a device's error.
-        let Some(outlet) = self.types.iter().find(|outlet| outlet.tag == header.tag) else { return };
-        let mut missed = 0;
-        let mut queue = outlet.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while queue.outputs.len() >= MOST_OUTPUTS || queue.words.len() + words.len() > MOST_WORDS {
-            if queue.pop().is_none() {
-                break;
-            }
-            missed += 1;
-        }
-        queue.outputs.push_back((header.instance, header.hlc, words.len() as u32));
-        queue.words.extend(words);
-        drop(queue);
-        if missed > 0 {
-            // Relaxed: a figure.
-            outlet.missed.fetch_add(missed, Ordering::Relaxed);
-        }
-        // One more listener an output. The fence in `notify_additional` pairs with the one in `listen`.
-        outlet.arrived.notify_additional(1);
-    }
-
-    /// Nothing will come any more.
-    pub(crate) fn end(&self) {
-        for outlet in &self.types {
-            outlet.arrived.notify(usize::MAX);
-        }
-    }
-}
-
-impl Queue {
-    /// Takes the oldest away.
-    fn pop(&mut self) -> Option<()> {
-        let (_, _, words) = self.outputs.pop_front()?;
-        self.words.drain(..words as usize);
-        Some(())
-    }
-}
 
 impl Words for [u32] {
     fn count(&self) -> usize {
@@ -120,7 +45,8 @@ pub struct Output<T> {
 /// What a kernel's handlers give out of one type ([`enqueue_output`](crate::RingContext::enqueue_output)), as a `Stream`: those of one
 /// instance in the order in which it gave them out. It ends when the kernel has.
 ///
-/// It does not keep the kernel alive. Of several streams of a type, each message goes to one. What was given out before there was a
+/// It does not keep the kernel alive. Of several streams of a type, each message goes to one; one that is alone takes what lies ready in one
+/// go, and leaves to others what it has not given when it is dropped. What was given out before there was a
 /// stream, and while nobody takes it, is kept: the last [`MOST_OUTPUTS`](crate::mesh::MOST_OUTPUTS) messages of the type, as long as they are less
 /// than 16 MiB. Older ones are discarded, and [counted](Self::missed). Other types stay for their own streams.
 ///
@@ -155,6 +81,8 @@ pub struct Output<T> {
 pub struct Outputs<T> {
     live: Arc<LiveKernel>,
     outlet: usize,
+    /// What it has taken and not given yet.
+    chunk: Chunk,
     arrived: Option<EventListener>,
     of: PhantomData<fn() -> T>,
 }
@@ -173,7 +101,10 @@ impl KernelHandle {
     pub fn outputs<T: RingMessage>(&self) -> Result<Outputs<T>, RingKernelError> {
         let (live, outgoing) = (self.live().clone(), self.live().descriptor.mesh.outgoing);
         match outgoing.iter().position(|message| message.tag == T::TAG) {
-            Some(outlet) => Ok(Outputs { live, outlet, arrived: None, of: PhantomData }),
+            Some(outlet) => {
+                live.outlets.types[outlet].join();
+                Ok(Outputs { live, outlet, chunk: Chunk::default(), arrived: None, of: PhantomData })
+            }
             None => Err(RingKernelError::NotGivenOut {
                 actor: live.descriptor.actor,
                 message: T::NAME,
@@ -190,8 +121,7 @@ impl<T> Outputs<T> {
 
     /// Messages of the type that were discarded because nobody took them in time.
     pub fn missed(&self) -> u64 {
-        // Relaxed: a figure.
-        self.outlet().missed.load(Ordering::Relaxed)
+        self.outlet().missed()
     }
 
     /// Counts as somebody who waits, for the bridge, while `arrived` is there.
@@ -205,6 +135,9 @@ impl<T> Outputs<T> {
 impl<T: RingMessage> Outputs<T> {
     /// The next message, if it is there.
     pub fn try_next_output(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
+        if let Some(output) = self.oldest() {
+            return Some(output);
+        }
         if self.live.is_polled() && !self.live.has_ended() {
             self.live.look();
         }
@@ -216,24 +149,23 @@ impl<T: RingMessage> Outputs<T> {
         BlockingOutputs(self)
     }
 
-    fn oldest(&self) -> Option<Result<Output<T>, RingKernelError>> {
+    #[inline]
+    fn oldest(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
         if forked() {
             return None;
         }
-        let mut queue = self.outlet().queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let &(instance, at, count) = queue.outputs.front()?;
-        let words: Vec<u32> = queue.words.iter().take(count as usize).copied().collect();
-        queue.pop();
-        drop(queue);
-        let message = read_exactly(T::TAG, &words[..]).unwrap_or_else(|| {
-            Err(DecodeError::new(
-                T::NAME,
-                format_args!("{count} words where {} bytes were expected", T::SIZE),
-            ))
-        });
-        Some(match message {
-            Ok(message) => Ok(Output { instance, at: HlcTimestamp::from_u64(at), message }),
-            Err(error) => Err(RingKernelError::MalformedReply { id: self.live.id(), error }),
+        if self.chunk.is_empty() && !self.live.outlets.types[self.outlet].take(&mut self.chunk) {
+            return None;
+        }
+        let Item { instance, hlc, words } = self.chunk.next()?;
+        Some(match read_exactly(T::TAG, words) {
+            Some(Ok(message)) => Ok(Output { instance, at: HlcTimestamp::from_u64(hlc), message }),
+            Some(Err(error)) => Err(RingKernelError::MalformedReply { id: self.live.id(), error }),
+            None => {
+                let found = format_args!("{} words where {} bytes were expected", words.len(), T::SIZE);
+                let error = DecodeError::new(T::NAME, found);
+                Err(RingKernelError::MalformedReply { id: self.live.id(), error })
+            }
         })
     }
 }
@@ -272,6 +204,8 @@ impl<T> Drop for Outputs<T> {
     fn drop(&mut self) {
         // Where a message arrived for us, the listener passes the word on.
         self.stop_waiting();
+        let left = std::mem::take(&mut self.chunk);
+        self.outlet().leave(left);
     }
 }
 
@@ -287,6 +221,7 @@ impl<T> fmt::Debug for BlockingOutputs<T> {
 impl<T: RingMessage> Iterator for BlockingOutputs<T> {
     type Item = Result<Output<T>, RingKernelError>;
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.0.next())
+        // Looks itself before it sleeps: what lies ready needs no other thread.
+        self.0.try_next_output().or_else(|| block_on(self.0.next()))
     }
 }

@@ -126,3 +126,22 @@ fn what_a_handler_publishes_by_way_of_the_host_reaches_its_subscribers() {
         });
     }
 }
+
+#[test]
+fn what_a_stream_took_and_did_not_give_comes_first_for_the_next() {
+    let (runtime, _) = runtime(Knobs::default());
+    smol::block_on(async {
+        let clerk = clerk(&runtime).await;
+        clerk.ask(GiveOut(50)).await.unwrap();
+        let mut numbers = clerk.outputs::<u32>().unwrap();
+        for number in 0..10 {
+            assert_eq!(numbers.next().await.unwrap().unwrap().message, number);
+        }
+        drop(numbers);
+        clerk.ask(GiveOut(3)).await.unwrap();
+        clerk.terminate().await.unwrap();
+        let left: Vec<_> = clerk.outputs::<u32>().unwrap().try_collect().await.unwrap();
+        let left: Vec<u32> = left.into_iter().map(|output| output.message).collect();
+        assert_eq!(left, (10..50).chain(0..3).collect::<Vec<_>>());
+    });
+}

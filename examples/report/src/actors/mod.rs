@@ -60,3 +60,35 @@ impl Grinder {
         seed
     }
 }
+
+/// Asks for some outputs.
+#[derive(RingMessage, Clone, Copy, Debug)]
+pub struct Give {
+    pub number: u32,
+    pub outputs: u32,
+}
+
+/// One of them.
+#[derive(RingMessage, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    pub number: u32,
+    pub output: u32,
+}
+
+#[ring_kernel(id = "report.giver")]
+#[derive(Default, Debug)]
+pub struct Giver {
+    pub refused: u32,
+}
+
+#[ring_kernel]
+impl Giver {
+    #[handler]
+    fn give(&mut self, ctx: &mut RingContext, msg: Give) {
+        for output in 0..msg.outputs {
+            if !ctx.enqueue_output(Given { number: msg.number, output }).is_ok() {
+                self.refused += 1;
+            }
+        }
+    }
+}

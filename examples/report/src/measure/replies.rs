@@ -1,7 +1,7 @@
-//! Many requests under way at once, and the replies of many that are there already.
+//! Many requests under way at once, and the replies and outputs of many that are there already.
 
 use super::{Bench, Expected, Measured, rounds, start};
-use crate::actors::{Count, Counter};
+use crate::actors::{Count, Counter, Give, Given, Giver};
 use crate::evidence::{Unproven, Watch};
 use crate::figure::{Rate, Value};
 use futures::StreamExt;
@@ -151,6 +151,82 @@ pub fn drain(bench: &Bench) -> Measured {
     })
 }
 
+/// Outputs that lie ready in the rings, taken by one host thread.
+pub fn outputs(bench: &Bench) -> Measured {
+    const INSTANCES: u32 = 64;
+    const REQUESTS: u32 = 2_048;
+    /// Of each request. All of a round have room in the rings.
+    const OUTPUTS: u32 = 4;
+    smol::block_on(async {
+        let options = bench.for_rate(INSTANCES).queue_capacity(REQUESTS * OUTPUTS);
+        let givers = start::<Giver>(bench, options).await?;
+        let watch = Watch::begin(&givers);
+        let mut stream = givers.outputs::<Given>()?.blocking();
+        let mut taken = Vec::with_capacity((REQUESTS * OUTPUTS) as usize);
+        let mut times: Vec<(u64, Duration)> = Vec::new();
+        let wanted = bench.arguments.samples(200, 5) as u32;
+        let mut sent = 0;
+        // A few more, to warm up.
+        for round in 0..wanted + 5 {
+            let numbers = sent..sent + REQUESTS;
+            sent = numbers.end;
+            let requests =
+                numbers.clone().map(|number| (number % INSTANCES, Give { number, outputs: OUTPUTS }));
+            givers.tell_many_at(requests).await?;
+            watch.settled(u64::from(sent))?;
+            taken.clear();
+            let begin = Instant::now();
+            for output in stream.by_ref().take((REQUESTS * OUTPUTS) as usize) {
+                let output = output?;
+                taken.push((output.instance, output.message));
+            }
+            let took = begin.elapsed();
+            check_outputs(&taken, numbers, INSTANCES, OUTPUTS)?;
+            if round >= 5 {
+                times.push((u64::from(REQUESTS * OUTPUTS), took));
+            }
+        }
+        let all = u64::from(sent * OUTPUTS);
+        let evidence = watch.end(u64::from(sent), all, "every output, those of an instance in order")?;
+        givers.terminate().await?;
+        let samples = times.iter().map(|(count, _)| count).sum();
+        let rate = Rate::of_each(&times).ok_or("no rounds")?;
+        let title =
+            "outputs that lie ready in the rings, taken by one host thread with `outputs().blocking()`";
+        Ok(bench.figure("outputs", title, samples, Value::Rate(rate), evidence))
+    })
+}
+
+/// Checks that each instance has given out what it was asked for, in that order.
+fn check_outputs(
+    taken: &[(u32, Given)],
+    numbers: Range<u32>,
+    instances: u32,
+    each: u32,
+) -> Result<(), Unproven> {
+    // What an instance gives next: of its first number in the range, the first.
+    let first =
+        |instance: u32| numbers.start + (instance + instances - numbers.start % instances) % instances;
+    let mut next: Vec<Given> =
+        (0..instances).map(|instance| Given { number: first(instance), output: 0 }).collect();
+    for (instance, given) in taken {
+        let Some(expected) = next.get_mut(*instance as usize) else {
+            return Err(Unproven(format!("instance {instance} is not there and gave {given:?}")));
+        };
+        if given != expected {
+            return Err(Unproven(format!("instance {instance} gave {given:?} and was to give {expected:?}")));
+        }
+        expected.output += 1;
+        if expected.output == each {
+            *expected = Given { number: expected.number + instances, output: 0 };
+        }
+    }
+    match taken.len() as u32 == (numbers.end - numbers.start) * each {
+        true => Ok(()),
+        false => Err(Unproven(format!("{} outputs", taken.len()))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,5 +256,30 @@ mod tests {
         let figure = drain(&Bench { runtime, arguments }).unwrap();
         assert_eq!(figure.evidence.sent, 10 * 8_192);
         assert_eq!(figure.evidence.replies_checked, 10 * 8_192);
+    }
+
+    #[test]
+    fn outputs_are_all_checked_and_counted() {
+        let arguments = Arguments { quick: true, ..Default::default() };
+        let runtime = smol::block_on(RingKernel::builder().backend(Backend::Cpu).build()).unwrap();
+        let figure = outputs(&Bench { runtime, arguments }).unwrap();
+        assert_eq!(figure.evidence.sent, 10 * 2_048);
+        assert_eq!(figure.evidence.replies_checked, 10 * 8_192);
+    }
+
+    #[test]
+    fn an_output_too_few_twice_or_out_of_order_is_found() {
+        let given = |number, output| (number % 2, Given { number, output });
+        let right = [given(3, 0), given(4, 0), given(3, 1), given(4, 1), given(5, 0), given(5, 1)];
+        assert_eq!(check_outputs(&right, 3..6, 2, 2), Ok(()));
+        assert!(check_outputs(&right[..5], 3..6, 2, 2).is_err());
+        for (a, b) in [(0, 2), (2, 4)] {
+            let mut wrong = right;
+            wrong.swap(a, b);
+            assert!(check_outputs(&wrong, 3..6, 2, 2).is_err());
+            wrong[b] = wrong[a];
+            assert!(check_outputs(&wrong, 3..6, 2, 2).is_err());
+        }
+        assert!(check_outputs(&[(2, Given { number: 3, output: 0 })], 3..4, 2, 1).is_err());
     }
 }

@@ -1,0 +1,401 @@
+//! Where outputs wait until somebody takes them: a queue a type, of whole chunks, so that a lock is taken for each that a drain brings and not for
+//! each message.
+//!
+//! Whoever drains a shard's ring gathers what it finds ([`Gathered`], one a shard, so the lock is never contended) and hands it over when it flushes.
+//! A stream that is the only one of its type takes a chunk at a time and reads it by itself; where there are several, each takes one message.
+//! Buffers go round: in the steady state nothing is allocated.
+
+use event_listener::Event;
+use ringkernel_backends::abi::Header;
+use ringkernel_backends::abi::ring::Payload;
+use ringkernel_backends::mesh::Mesh;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Messages of one type that are kept until somebody takes them.
+pub const MOST_OUTPUTS: usize = 1 << 16;
+/// And their words together, 16 MiB.
+const MOST_WORDS: usize = 1 << 22;
+
+/// Words in front of a message's payload: its instance, how many words follow, its timestamp.
+const HEAD: usize = 4;
+/// Chunks are joined as long as they have no more words than this.
+const JOINED: usize = 4096;
+/// Empty buffers that are kept.
+const SPARE: usize = 8;
+
+/// Messages of one type, one behind another.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    words: Vec<u32>,
+    /// Where the next one begins.
+    at: usize,
+    left: usize,
+}
+
+/// One of them.
+pub(crate) struct Item<'a> {
+    pub(crate) instance: u32,
+    pub(crate) hlc: u64,
+    pub(crate) words: &'a [u32],
+}
+
+impl Chunk {
+    #[inline]
+    fn head(&mut self, instance: u32, hlc: u64, words: usize) {
+        self.words.extend([instance, words as u32, hlc as u32, (hlc >> 32) as u32]);
+        self.left += 1;
+    }
+
+    /// Adds a message as it lies in a ring.
+    #[inline]
+    fn push(&mut self, header: Header, payload: &Payload<'_>) {
+        let words = payload.words();
+        self.head(header.instance, header.hlc, words);
+        let begin = self.words.len();
+        self.words.resize(begin + words, 0);
+        payload.copy_to(&mut self.words[begin..]);
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Takes the oldest.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Item<'_>> {
+        let [instance, words, low, high] = *self.words.get(self.at..)?.first_chunk::<HEAD>()?;
+        let begin = self.at + HEAD;
+        let words = self.words.get(begin..begin + words as usize)?;
+        self.at = begin + words.len();
+        self.left -= 1;
+        Some(Item { instance, hlc: low as u64 | (high as u64) << 32, words })
+    }
+
+    /// Words of payloads that are left.
+    fn payload_words(&self) -> usize {
+        self.words.len() - self.at - HEAD * self.left
+    }
+
+    fn clear(&mut self) {
+        (self.at, self.left) = (0, 0);
+        self.words.clear();
+    }
+}
+
+/// The types that a kernel's handlers may give out.
+pub(crate) struct Outlets {
+    pub(crate) types: Box<[Outlet]>,
+    /// A shard's.
+    gathered: Box<[Mutex<Gathered>]>,
+}
+
+/// What a drain of a shard's ring has found: a chunk a type.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    chunks: Vec<Chunk>,
+}
+
+pub(crate) struct Outlet {
+    tag: u32,
+    queue: Mutex<Queue>,
+    pub(crate) arrived: Event,
+    missed: AtomicU64,
+    /// How many take from it.
+    streams: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    spare: Vec<Chunk>,
+    outputs: usize,
+    words: usize,
+}
+
+impl Outlets {
+    pub(crate) fn new(mesh: &Mesh, shards: usize) -> Self {
+        let outlet = |tag| Outlet {
+            tag,
+            queue: Mutex::default(),
+            arrived: Event::new(),
+            missed: AtomicU64::new(0),
+            streams: AtomicUsize::new(0),
+        };
+        Self {
+            types: mesh.outgoing.iter().map(|message| outlet(message.tag)).collect(),
+            gathered: (0..shards).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// For whoever drains a shard's ring: there is one at a time, so this does not wait.
+    pub(crate) fn gathered(&self, shard: usize) -> Option<MutexGuard<'_, Gathered>> {
+        let mut gathered = self.gathered.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
+        if gathered.chunks.len() < self.types.len() {
+            gathered.chunks.resize_with(self.types.len(), Chunk::default);
+        }
+        Some(gathered)
+    }
+
+    /// A handler gave something out.
+    #[inline]
+    pub(crate) fn gather(&self, gathered: &mut Gathered, header: Header, payload: &Payload<'_>) {
+        // The compiler lists them all; another is a device's error.
+        let of_type = |(outlet, _): &(&Outlet, _)| outlet.tag == header.tag;
+        if let Some((_, chunk)) = self.types.iter().zip(&mut gathered.chunks).find(of_type) {
+            chunk.push(header, payload);
+        }
+    }
+
+    /// What was gathered goes to those who take it.
+    pub(crate) fn hand_over(&self, gathered: &mut Gathered) {
+        for (outlet, chunk) in self.types.iter().zip(&mut gathered.chunks) {
+            if chunk.left > 0 {
+                outlet.push(chunk);
+            }
+        }
+    }
+
+    /// Nothing will come any more.
+    pub(crate) fn end(&self) {
+        for outlet in &self.types {
+            outlet.arrived.notify(usize::MAX);
+        }
+    }
+}
+
+impl Outlet {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all of a chunk's messages, and leaves it empty.
+    fn push(&self, chunk: &mut Chunk) {
+        let count = chunk.left;
+        let mut queue = self.queue();
+        queue.outputs += count;
+        queue.words += chunk.payload_words();
+        match queue.chunks.back_mut() {
+            Some(last) if last.words.len() + chunk.words.len() <= JOINED => {
+                last.words.extend_from_slice(&chunk.words);
+                last.left += count;
+                chunk.clear();
+            }
+            _ => {
+                let empty = queue.spare.pop().unwrap_or_default();
+                queue.chunks.push_back(std::mem::replace(chunk, empty));
+            }
+        }
+        let missed = queue.trim();
+        drop(queue);
+        if missed > 0 {
+            // Relaxed: a figure.
+            self.missed.fetch_add(missed, Ordering::Relaxed);
+        }
+        // As many listeners more. The fence in `notify_additional` pairs with the one in `listen`.
+        self.arrived.notify_additional(count);
+    }
+
+    /// Fills an empty chunk for a stream; says whether there was anything.
+    pub(crate) fn take(&self, into: &mut Chunk) -> bool {
+        let mut queue = self.queue();
+        // Relaxed: it is about who gets what, and the queue's lock orders the rest.
+        let taken = if self.streams.load(Ordering::Relaxed) > 1 {
+            queue.take_one(into)
+        } else {
+            queue.take_chunk(into)
+        };
+        let Some((outputs, words)) = taken else { return false };
+        queue.outputs -= outputs;
+        queue.words -= words;
+        true
+    }
+
+    /// Somebody takes from it.
+    pub(crate) fn join(&self) {
+        // Relaxed: see `take`.
+        self.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Somebody does so no more; what he had taken and not given comes first for the others.
+    pub(crate) fn leave(&self, left: Chunk) {
+        // Relaxed: see `take`.
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+        let count = left.left;
+        if count > 0 {
+            let mut queue = self.queue();
+            queue.outputs += count;
+            queue.words += left.payload_words();
+            queue.chunks.push_front(left);
+            drop(queue);
+            self.arrived.notify_additional(count);
+        }
+    }
+
+    pub(crate) fn missed(&self) -> u64 {
+        // Relaxed: a figure.
+        self.missed.load(Ordering::Relaxed)
+    }
+}
+
+impl Queue {
+    /// Discards the oldest messages that are too many; says how many those are.
+    fn trim(&mut self) -> u64 {
+        let mut missed = 0;
+        while self.outputs > MOST_OUTPUTS || self.words > MOST_WORDS {
+            let Some(oldest) = self.chunks.front_mut() else { break };
+            if let Some(item) = oldest.next() {
+                self.words -= item.words.len();
+                self.outputs -= 1;
+                missed += 1;
+            } else if let Some(empty) = self.chunks.pop_front() {
+                self.recycle(empty);
+            }
+        }
+        missed
+    }
+
+    /// The oldest chunk, for an empty one.
+    fn take_chunk(&mut self, into: &mut Chunk) -> Option<(usize, usize)> {
+        loop {
+            // One whose messages were all taken one by one is still there.
+            let chunk = self.chunks.pop_front()?;
+            if !chunk.is_empty() {
+                self.recycle(std::mem::replace(into, chunk));
+                return Some((into.left, into.payload_words()));
+            }
+            self.recycle(chunk);
+        }
+    }
+
+    /// The oldest message, into an empty chunk.
+    fn take_one(&mut self, into: &mut Chunk) -> Option<(usize, usize)> {
+        into.clear();
+        loop {
+            let oldest = self.chunks.front_mut()?;
+            let Some(Item { instance, hlc, words }) = oldest.next() else {
+                let empty = self.chunks.pop_front()?;
+                self.recycle(empty);
+                continue;
+            };
+            into.head(instance, hlc, words.len());
+            into.words.extend_from_slice(words);
+            return Some((1, words.len()));
+        }
+    }
+
+    fn recycle(&mut self, mut chunk: Chunk) {
+        if self.spare.len() < SPARE && chunk.words.capacity() > 0 {
+            chunk.clear();
+            self.spare.push(chunk);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn outlet() -> Outlet {
+        let (missed, streams) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Outlet { tag: 1, queue: Mutex::default(), arrived: Event::new(), missed, streams }
+    }
+
+    /// What a message is made of.
+    type Message = (u32, u64, Vec<u32>);
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// A drain hands over so many messages, of so many words each.
+        Push(Vec<usize>),
+        Join,
+        /// One of the streams gives so many messages, and takes more where it has none.
+        Give(usize, usize),
+        /// One of them leaves.
+        Leave(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let sizes = prop::collection::vec(prop_oneof![4 => 0..8usize, 1 => 0..3000usize], 0..12);
+        let step = prop_oneof![
+            4 => sizes.prop_map(Step::Push),
+            1 => Just(Step::Join),
+            4 => (0..3usize, 1..20usize).prop_map(|(stream, count)| Step::Give(stream, count)),
+            1 => (0..3usize).prop_map(Step::Leave),
+        ];
+        prop::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        /// Each message is given once, to one; a stream's in the order they came, and to a lone one every next is the oldest.
+        #[test]
+        fn nothing_is_lost_doubled_or_overtaken(steps in steps()) {
+            let outlet = outlet();
+            let (mut gathered, mut next) = (Chunk::default(), 0);
+            let mut streams: Vec<(Chunk, u64)> = Vec::new();
+            let mut given: Vec<Message> = Vec::new();
+            let mut pushed: Vec<Message> = Vec::new();
+            let mut always_one = true;
+            for step in steps {
+                match step {
+                    Step::Push(sizes) => {
+                        for size in sizes {
+                            next += 1;
+                            let message = (next as u32 % 7, next, vec![next as u32; size]);
+                            gathered.head(message.0, message.1, size);
+                            gathered.words.extend(&message.2);
+                            pushed.push(message);
+                        }
+                        if gathered.left > 0 {
+                            outlet.push(&mut gathered);
+                        }
+                        prop_assert!(gathered.is_empty() && gathered.words.is_empty());
+                    }
+                    Step::Join => {
+                        outlet.join();
+                        streams.push((Chunk::default(), 0));
+                        always_one &= streams.len() == 1;
+                    }
+                    Step::Give(stream, count) => {
+                        let Some((chunk, last)) = streams.get_mut(stream) else { continue };
+                        for _ in 0..count {
+                            if chunk.is_empty() && !outlet.take(chunk) {
+                                break;
+                            }
+                            let item = chunk.next().unwrap();
+                            prop_assert!(item.hlc > *last || !always_one);
+                            *last = item.hlc;
+                            given.push((item.instance, item.hlc, item.words.to_vec()));
+                        }
+                    }
+                    Step::Leave(stream) => {
+                        if stream < streams.len() {
+                            outlet.leave(streams.remove(stream).0);
+                        }
+                    }
+                }
+            }
+            if always_one {
+                prop_assert_eq!(&given[..], &pushed[..given.len()]);
+            }
+            for (chunk, _) in streams.drain(..) {
+                outlet.leave(chunk);
+            }
+            outlet.join();
+            let mut rest = Chunk::default();
+            while outlet.take(&mut rest) {
+                while let Some(item) = rest.next() {
+                    given.push((item.instance, item.hlc, item.words.to_vec()));
+                }
+            }
+            given.sort_by_key(|message| message.1);
+            prop_assert_eq!(given, pushed);
+            let queue = outlet.queue();
+            prop_assert_eq!((queue.outputs, queue.words, queue.chunks.len()), (0, 0, 0));
+            prop_assert!(queue.spare.len() <= SPARE);
+        }
+    }
+}

@@ -46,6 +46,11 @@ struct Spread {
     n: u64,
 }
 
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Give {
+    outputs: u64,
+}
+
 /// Of variable size, and more than a hundred bytes without anything that the sender would have to allocate.
 #[derive(RingMessage, Clone, Debug, Default)]
 struct Many {
@@ -73,6 +78,15 @@ impl Adder {
         let mut sums = [msg.n; 20];
         sums[19] += 19;
         Sums { sums }
+    }
+
+    #[handler]
+    fn give(&mut self, ctx: &mut RingContext, msg: Give) {
+        for n in 0..msg.outputs {
+            if !ctx.enqueue_output(Add { n }).is_ok() {
+                self.sum += 1;
+            }
+        }
     }
 
     #[handler]
@@ -135,6 +149,26 @@ fn messages_of_every_kind_allocate_nothing_in_steady_state() {
                 }
             })
         });
+        let mut outputs = adder.outputs::<Add>().expect("it gives them out");
+        counted("outputs, one by one", |count| {
+            smol::block_on(async {
+                for _ in 0..count {
+                    adder.tell(Give { outputs: 1 }).await.expect("handed over");
+                    assert_eq!(outputs.next().await.expect("there").expect("an output").message.n, 0);
+                }
+            })
+        });
+        counted("outputs, many", |count| {
+            smol::block_on(async {
+                for _ in 0..count / 8 {
+                    adder.tell(Give { outputs: 8 }).await.expect("handed over");
+                    for n in 0..8 {
+                        assert_eq!(outputs.next().await.expect("there").expect("an output").message.n, n);
+                    }
+                }
+            })
+        });
+        drop(outputs);
         counted("tell_blocking", |count| {
             (0..count).for_each(|n| adder.tell_blocking(Add { n }).expect("handed over"));
         });

@@ -5,13 +5,14 @@
 //! A stream that is the only one of its type takes a chunk at a time and reads it by itself; where there are several, each takes one message.
 //! Buffers go round: in the steady state nothing is allocated.
 
-use event_listener::Event;
+use crate::live::wake;
 use ringkernel_backends::abi::Header;
 use ringkernel_backends::abi::ring::Payload;
 use ringkernel_backends::mesh::Mesh;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// Messages of one type that are kept until somebody takes them.
 pub const MOST_OUTPUTS: usize = 1 << 16;
@@ -101,7 +102,6 @@ pub(crate) struct Gathered {
 pub(crate) struct Outlet {
     tag: u32,
     queue: Mutex<Queue>,
-    pub(crate) arrived: Event,
     missed: AtomicU64,
     /// How many take from it.
     streams: AtomicUsize,
@@ -113,6 +113,10 @@ struct Queue {
     spare: Vec<Chunk>,
     outputs: usize,
     words: usize,
+    /// Streams that found nothing, by their numbers.
+    waiting: Vec<(u64, Waker)>,
+    /// The number of the next stream.
+    next: u64,
 }
 
 impl Outlets {
@@ -120,7 +124,6 @@ impl Outlets {
         let outlet = |tag| Outlet {
             tag,
             queue: Mutex::default(),
-            arrived: Event::new(),
             missed: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
         };
@@ -160,9 +163,7 @@ impl Outlets {
 
     /// Nothing will come any more.
     pub(crate) fn end(&self) {
-        for outlet in &self.types {
-            outlet.arrived.notify(usize::MAX);
-        }
+        self.types.iter().for_each(Outlet::wake);
     }
 }
 
@@ -194,8 +195,31 @@ impl Outlet {
             // Relaxed: a figure.
             self.missed.fetch_add(missed, Ordering::Relaxed);
         }
-        // As many listeners more. The fence in `notify_additional` pairs with the one in `listen`.
-        self.arrived.notify_additional(count);
+        self.wake();
+    }
+
+    /// Wakes all that wait: which of them will look, nobody knows.
+    fn wake(&self) {
+        // Those who begin to wait meanwhile have looked after what is told here.
+        let waiting = self.queue().waiting.len();
+        for _ in 0..waiting {
+            // Woken without the lock: what a waker does is its own affair.
+            let Some((_, waker)) = self.queue().waiting.pop() else { break };
+            wake(waker);
+        }
+    }
+
+    /// Has a stream woken when there is something, unless there is already: then it says so.
+    pub(crate) fn wait(&self, stream: u64, waker: &Waker) -> bool {
+        let mut queue = self.queue();
+        if queue.outputs > 0 {
+            return false;
+        }
+        match queue.waiting.iter_mut().find(|(number, _)| *number == stream) {
+            Some((_, known)) => known.clone_from(waker),
+            None => queue.waiting.push((stream, waker.clone())),
+        }
+        true
     }
 
     /// Fills an empty chunk for a stream; says whether there was anything.
@@ -213,24 +237,30 @@ impl Outlet {
         true
     }
 
-    /// Somebody takes from it.
-    pub(crate) fn join(&self) {
+    /// Somebody takes from it, and has this number.
+    pub(crate) fn join(&self) -> u64 {
         // Relaxed: see `take`.
         self.streams.fetch_add(1, Ordering::Relaxed);
+        let mut queue = self.queue();
+        queue.next += 1;
+        queue.next
     }
 
     /// Somebody does so no more; what he had taken and not given comes first for the others.
-    pub(crate) fn leave(&self, left: Chunk) {
+    pub(crate) fn leave(&self, stream: u64, left: Chunk) {
         // Relaxed: see `take`.
         self.streams.fetch_sub(1, Ordering::Relaxed);
-        let count = left.left;
-        if count > 0 {
-            let mut queue = self.queue();
-            queue.outputs += count;
+        let mut queue = self.queue();
+        queue.waiting.retain(|(number, _)| *number != stream);
+        if !left.is_empty() {
+            queue.outputs += left.left;
             queue.words += left.payload_words();
             queue.chunks.push_front(left);
-            drop(queue);
-            self.arrived.notify_additional(count);
+        }
+        let is_empty = queue.outputs == 0;
+        drop(queue);
+        if !is_empty {
+            self.wake();
         }
     }
 
@@ -301,7 +331,7 @@ mod tests {
 
     fn outlet() -> Outlet {
         let (missed, streams) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Outlet { tag: 1, queue: Mutex::default(), arrived: Event::new(), missed, streams }
+        Outlet { tag: 1, queue: Mutex::default(), missed, streams }
     }
 
     /// What a message is made of.
@@ -335,7 +365,7 @@ mod tests {
         fn nothing_is_lost_doubled_or_overtaken(steps in steps()) {
             let outlet = outlet();
             let (mut gathered, mut next) = (Chunk::default(), 0);
-            let mut streams: Vec<(Chunk, u64)> = Vec::new();
+            let mut streams: Vec<(u64, Chunk, u64)> = Vec::new();
             let mut given: Vec<Message> = Vec::new();
             let mut pushed: Vec<Message> = Vec::new();
             let mut always_one = true;
@@ -355,12 +385,11 @@ mod tests {
                         prop_assert!(gathered.is_empty() && gathered.words.is_empty());
                     }
                     Step::Join => {
-                        outlet.join();
-                        streams.push((Chunk::default(), 0));
+                        streams.push((outlet.join(), Chunk::default(), 0));
                         always_one &= streams.len() == 1;
                     }
                     Step::Give(stream, count) => {
-                        let Some((chunk, last)) = streams.get_mut(stream) else { continue };
+                        let Some((_, chunk, last)) = streams.get_mut(stream) else { continue };
                         for _ in 0..count {
                             if chunk.is_empty() && !outlet.take(chunk) {
                                 break;
@@ -373,7 +402,8 @@ mod tests {
                     }
                     Step::Leave(stream) => {
                         if stream < streams.len() {
-                            outlet.leave(streams.remove(stream).0);
+                            let (number, chunk, _) = streams.remove(stream);
+                            outlet.leave(number, chunk);
                         }
                     }
                 }
@@ -381,8 +411,8 @@ mod tests {
             if always_one {
                 prop_assert_eq!(&given[..], &pushed[..given.len()]);
             }
-            for (chunk, _) in streams.drain(..) {
-                outlet.leave(chunk);
+            for (number, chunk, _) in streams.drain(..) {
+                outlet.leave(number, chunk);
             }
             outlet.join();
             let mut rest = Chunk::default();

@@ -5,11 +5,9 @@ use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::requests::{Words, read_exactly};
 use crate::{DecodeError, HlcTimestamp, KernelHandle, RingKernelError, RingMessage};
-use event_listener::EventListener;
 use futures::{Stream, StreamExt};
 use ringkernel_backends::fork::forked;
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -83,7 +81,10 @@ pub struct Outputs<T> {
     outlet: usize,
     /// What it has taken and not given yet.
     chunk: Chunk,
-    arrived: Option<EventListener>,
+    /// Its number among the streams of the type.
+    number: u64,
+    /// Whether it counts as somebody who waits, for the bridge.
+    waits: bool,
     of: PhantomData<fn() -> T>,
 }
 
@@ -102,8 +103,8 @@ impl KernelHandle {
         let (live, outgoing) = (self.live().clone(), self.live().descriptor.mesh.outgoing);
         match outgoing.iter().position(|message| message.tag == T::TAG) {
             Some(outlet) => {
-                live.outlets.types[outlet].join();
-                Ok(Outputs { live, outlet, chunk: Chunk::default(), arrived: None, of: PhantomData })
+                let number = live.outlets.types[outlet].join();
+                Ok(Outputs { live, outlet, chunk: Chunk::default(), number, waits: false, of: PhantomData })
             }
             None => Err(RingKernelError::NotGivenOut {
                 actor: live.descriptor.actor,
@@ -124,9 +125,8 @@ impl<T> Outputs<T> {
         self.outlet().missed()
     }
 
-    /// Counts as somebody who waits, for the bridge, while `arrived` is there.
     fn stop_waiting(&mut self) {
-        if self.arrived.take().is_some() && self.live.is_polled() {
+        if std::mem::take(&mut self.waits) && self.live.is_polled() {
             self.live.lower_work();
         }
     }
@@ -186,15 +186,12 @@ impl<T: RingMessage> Stream for Outputs<T> {
                 this.stop_waiting();
                 return Poll::Ready(None);
             }
-            match &mut this.arrived {
-                None => {
-                    this.arrived = Some(this.outlet().arrived.listen());
+            // The end is told after it is there: who is not in the queue by then finds it here.
+            if this.outlet().wait(this.number, cx.waker()) && !this.live.has_ended() {
+                if !std::mem::replace(&mut this.waits, true) {
                     this.live.raise_work();
                 }
-                Some(arrived) => match Pin::new(arrived).poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) => this.stop_waiting(),
-                },
+                return Poll::Pending;
             }
         }
     }
@@ -202,10 +199,9 @@ impl<T: RingMessage> Stream for Outputs<T> {
 
 impl<T> Drop for Outputs<T> {
     fn drop(&mut self) {
-        // Where a message arrived for us, the listener passes the word on.
         self.stop_waiting();
         let left = std::mem::take(&mut self.chunk);
-        self.outlet().leave(left);
+        self.outlet().leave(self.number, left);
     }
 }
 

@@ -457,7 +457,7 @@ fn kernels_on_two_gpus_of_one_host_send_to_each_other_without_it() {
         (courier(&device, 31, 64, 8, MeshSpec::default()), courier(&other, 32, 64, 8, MeshSpec::default()));
     connect(&a, 31, &b);
     connect(&b, 32, &a);
-    for (balls, hops) in [(1u32, 100_000u32), (64, 20_000)] {
+    for (balls, hops) in [(1u32, scaled(100_000)), (64, scaled(20_000))] {
         let before = a.kernel.control().messages_processed + b.kernel.control().messages_processed;
         let begin = Instant::now();
         for instance in 0..balls {

@@ -13,8 +13,8 @@ use std::cmp::Reverse;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Instructions of a slice, on average: some 100 us.
-const SLICE: u32 = 2048;
+/// Instructions of a slice: this, or twice, four times, … up to 128 times as many, so that blocks and host meet in all ways. 100 us at most, or so.
+const SLICE: u32 = 16;
 /// What a nap is prolonged by for every other block that naps, and the longest nap that comes of it.
 const NAP: Duration = Duration::from_micros(20);
 const LONGEST_NAP: Duration = Duration::from_millis(4);
@@ -92,7 +92,7 @@ pub(crate) fn work(system: &'static System) {
                     // Its context was lost.
                     continue;
                 }
-                let slice = SLICE / 2 + (state.random() % u64::from(SLICE)) as u32;
+                let slice = SLICE << (state.random() % 8);
                 drop(state);
                 let progress = placed.block.run(&system.view(placed.device), slice);
                 state = system.lock();

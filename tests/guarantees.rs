@@ -37,7 +37,8 @@ fn has_test(file: &Path, text: &str, name: &str) -> bool {
         let suite = file.with_file_name("main.rs");
         let main = fs::read_to_string(suite).unwrap_or_default();
         let is_case = main.contains("cases!") && text.contains(&format!("async fn {name}("));
-        (is_case && main.contains(name)) || text.contains(&format!("::{name}::"))
+        let added = [format!("::{name}::"), format!("on(\"{name}\")")];
+        (is_case && main.contains(name)) || added.iter().any(|added| text.contains(added))
     };
     function || listed()
 }

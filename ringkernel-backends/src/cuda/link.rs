@@ -5,6 +5,7 @@ use super::paste::{Calls, paste};
 use crate::abi::{FaultKind, clock, fault, slot, state_stride, tag};
 use crate::kernel::KernelDescriptor;
 use crate::mesh::Sent;
+use crate::payload::REFERENCE_WORDS;
 use std::fmt::Write;
 
 /// The entry point the joined module has.
@@ -47,10 +48,15 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         let words = handler.message.size.div_ceil(4);
         // Writing to a String cannot fail.
         let _ = writeln!(expect, "    setp.eq.u32         %p, %h0, {};", handler.message.tag);
+        let large = handler.message.is_large();
+        let words = if large { words.max(REFERENCE_WORDS as u32) } else { words };
         let _ = match handler.message.variable {
             false => writeln!(expect, "    @%p mov.u32         %expect, {words};"),
             true => writeln!(expect, "    @%p min.u32         %expect, %words, {words};"),
         };
+        if large {
+            let _ = writeln!(expect, "    @%p setp.eq.u32     %refers, %words, {REFERENCE_WORDS};");
+        }
         let _ = writeln!(expect, "    @%p mov.u32         %kind, 0;");
     }
     let receives = descriptor.mesh.receives;
@@ -83,6 +89,7 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
     ];
     let mut runtime = loop_text(&|part| match part {
         "mesh" => meshed,
+        "payloads" => descriptor.takes_large(),
         _ => !receives.is_empty(),
     });
     runtime = runtime.replace("{CLOCK}\n", if cc >= 80 { REDUCED } else { SHUFFLED });
@@ -236,6 +243,24 @@ mod tests {
         assert!(!text.contains("ringkernel_send") && !text.contains("//{mesh"), "{text}");
         assert!(!text.contains("{DELIVER}") && !text.contains("{OUT"));
         assembles("what_handlers_call_is_pasted", |cc| module_text(&COURIER, cc));
+    }
+
+    static LARGE: KernelDescriptor = KernelDescriptor {
+        handlers: &[HandlerInfo {
+            message: MessageInfo { variable: true, largest: 1 << 20, ..ACCOUNT.handlers[0].message },
+            ..ACCOUNT.handlers[0]
+        }],
+        ..ACCOUNT
+    };
+
+    #[test]
+    fn only_a_kernel_that_takes_what_no_slot_carries_follows_references() {
+        assert!(module_text(&LARGE, 90).contains("%refers") && LARGE.message_size() == 12);
+        for descriptor in [&ACCOUNT, &COURIER] {
+            let text = module_text(descriptor, 90);
+            assert!(!["%refers", "%large", "%given", "[%sp+224]"].iter().any(|name| text.contains(name)));
+        }
+        assembles("only_a_kernel_follows_references", |cc| module_text(&LARGE, cc));
     }
 
     #[test]

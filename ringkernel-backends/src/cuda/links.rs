@@ -88,6 +88,9 @@ struct LinkParams {
     stash_bytes: u32,
 }
 
+/// Bytes of that part.
+pub(super) const LINK_PARAMS: usize = size_of::<LinkParams>();
+
 /// Receivers that a kernel can spill to; a send to a further one is refused while its mailbox is full.
 pub(super) const SPILLS: usize = 64;
 /// Bytes of a kept message in front of its payload.

@@ -2,7 +2,8 @@
 
 use super::driver::DeviceMemory;
 use super::driver::Function;
-use super::links::Links;
+use super::links::{LINK_PARAMS, Links};
+use super::payload::Payloads;
 use super::resident::{self, Core, Phase};
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
@@ -44,6 +45,8 @@ pub(super) const SAVED_MAIL: usize = 56;
 /// Bytes of a shard's parameters: [`ShardParams`], and from [`PARAMS`] on where its neighbours are (`links`).
 pub(super) const SHARD_PARAMS: usize = 256;
 pub(super) const PARAMS: usize = size_of::<ShardParams>();
+/// Where in them the address of what the loop knows of payloads is; 0 where it follows no references.
+const PAYLOADS: usize = PARAMS + LINK_PARAMS;
 
 /// What the resident loop reads when it starts; `runtime/entry.ptx` knows these offsets.
 #[repr(C, align(128))]
@@ -79,7 +82,7 @@ const _: () = {
     use std::mem::offset_of;
     assert!(size_of::<ShardParams>() == 128 && offset_of!(ShardParams, spin) == 100);
     assert!(offset_of!(ShardParams, idle_after) == 104 && offset_of!(ShardParams, stop_after) == 112);
-    assert!(offset_of!(ShardParams, cached) == 120);
+    assert!(offset_of!(ShardParams, cached) == 120 && PAYLOADS == 224 && PAYLOADS + 8 <= SHARD_PARAMS);
 };
 
 /// Makes a kernel and starts it.
@@ -127,6 +130,7 @@ pub(super) fn launch(
     let links = Links::new(spec.mesh, request_shape, spec.instances, start);
     let link_params = links.first_params(shared.clock_offset());
     let params = DeviceMemory::zeroed(&shared.pool, SHARD_PARAMS * shards as usize, "kernel parameters")?;
+    let payloads = Payloads::for_launch(&shared, &spec, u64::from(requests) * u64::from(shards))?;
     let pinned = Arc::new(shared.arena.take(shard_bytes * shards as usize)?);
     let owner: Arc<dyn Any + Send + Sync> = pinned.clone();
 
@@ -202,6 +206,8 @@ pub(super) fn launch(
         let bytes = &mut all_params[SHARD_PARAMS * shard as usize..][..SHARD_PARAMS];
         bytes[..PARAMS].copy_from_slice(bytemuck::bytes_of(&mine));
         bytes[PARAMS..PARAMS + link_params.len()].copy_from_slice(&link_params);
+        let payloads = payloads.as_ref().map_or(0, Payloads::address);
+        bytes[PAYLOADS..PAYLOADS + 8].copy_from_slice(&payloads.to_le_bytes());
         let area = &mut all_saved[SAVED_BYTES * shard as usize..][..SAVED_BYTES];
         for (at, value) in [(0, start), (8, start), (SAVED_MIN, u64::MAX), (SAVED_MAIL, start)] {
             area[at..at + 8].copy_from_slice(&value.to_le_bytes());
@@ -223,6 +229,7 @@ pub(super) fn launch(
         shards,
         multiprocessors: shards as f64 / fit as f64,
         params,
+        payloads,
         links,
         state,
         saved,

@@ -11,6 +11,7 @@ use crate::abi::{
 use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Overflow, Sent, Subscriber, Target, as_kernel, relay_into};
+use crate::payload::PayloadArena;
 use crate::states::States;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +30,7 @@ pub(super) struct Core {
     pub(super) multiprocessors: f64,
     /// Device address of the parameter blocks.
     pub(super) params: DeviceMemory,
+    pub(super) payloads: Option<super::payload::Payloads>,
     /// Where others are, and its mailbox.
     pub(super) links: Links,
     pub(super) state: DeviceMemory,
@@ -430,6 +432,10 @@ impl Kernel for CudaKernel {
     }
     fn ports(&self) -> &[Port] {
         &self.ports
+    }
+
+    fn payloads(&self) -> Option<Arc<dyn PayloadArena>> {
+        self.core.payloads.as_ref().map(|payloads| payloads.arena.clone() as _)
     }
 
     fn doorbell(&self, _shard: usize) {

@@ -75,12 +75,18 @@
 //! With a larger `max_bytes`, slots have room for `#[message(inline_bytes = …)]`, 4096 where it does not say, and what is longer waits in the
 //! kernel's *payload arena*, where its handler reads it in place. The arena is bounded
 //! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, sending is
-//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory). Devices without one (CUDA) take what a slot carries, and so do messages
-//! between kernels, and answers.
+//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory), at once: who waits for replies before sending more has the room of what was
+//! answered. Messages between kernels, and answers, are never larger than a slot carries.
 //!
-//! On WebGPU the payloads that a dispatch reads lie in a buffer of the kernel's, as large as the arena: a bound beyond what the adapter binds is an
-//! error of the launch. A driver that rations loops (llvmpipe: 65,535 iterations) ends a handler that goes through more elements than that
-//! with [`FaultKind::LoopCutShort`](crate::FaultKind::LoopCutShort).
+//! - On the CPU the arena is ordinary memory, taken as it is needed.
+//! - On CUDA it is pinned memory of the host's, all of which is allocated when the kernel is launched, because it cannot be had later
+//!   without sending resident kernels home: 64 MiB unless told, for actors that take such messages and for no others; where it cannot be had, the launch says so. The handler reads
+//!   it over the bus, byte by byte as your code does, which is slow beside the device's own memory: read each part once. The
+//!   same goes for validation, which looks at every offset, `bool` and text of the archive and at none of its numbers. A piece must be free in one, so mixed lengths may fill
+//!   an arena before its bytes are used up.
+//! - On WebGPU the payloads that a dispatch reads lie in a buffer of the kernel's, as large as the arena: a bound beyond what the adapter binds is an
+//!   error of the launch. A driver that rations loops (llvmpipe: 65,535 iterations) ends a handler that goes through more elements than that
+//!   with [`FaultKind::LoopCutShort`](crate::FaultKind::LoopCutShort).
 //!
 //! ```
 //! use ringkernel::prelude::*;

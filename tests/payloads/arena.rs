@@ -12,6 +12,8 @@ use ringkernel::{DeviceError, DeviceType, Mode};
 use ringkernel_backends::abi::{FaultKind, Origin};
 use ringkernel_backends::payload::{PayloadArena, Reference};
 use ringkernel_tests::machine::{Collection, Machine, Stop, backend_name, env_or};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The backends with an arena.
@@ -56,6 +58,10 @@ pub fn add(tests: &mut Collection) {
         });
         tests.add(on("archives_in_the_arena_are_refused_as_the_cpu_refuses_them"), move |_| refused(backend));
     }
+    tests.add(
+        "payloads::cuda::messages_small_and_large_beside_a_quiesce_each_keep_the_state".into(),
+        |machine| with_depot(machine, Backend::Cuda, LaunchOptions::default(), beside_quiesces),
+    );
     tests.add("payloads::cuda::memory_that_cannot_be_had_is_an_error_of_the_launch".into(), |machine| {
         let runtime = machine.runtime(Backend::Cuda)?;
         let launched =
@@ -203,6 +209,30 @@ async fn away(backend: Backend, depot: DepotProxy) -> Result<(), Stop> {
     Ok(())
 }
 
+async fn beside_quiesces(depot: DepotProxy) -> Result<(), Stop> {
+    let over = Arc::new(AtomicBool::new(false));
+    let quiesces = std::thread::spawn({
+        let over = over.clone();
+        move || {
+            let mut outcome = Ok(());
+            // Relaxed: seen a little later is soon enough.
+            while outcome.is_ok() && !over.load(Ordering::Relaxed) {
+                outcome =
+                    ringkernel_backends::cuda::quiesce(0, 1).map(drop).map_err(|error| error.to_string());
+            }
+            outcome
+        }
+    });
+    let mut outcome = Ok(());
+    for n in 1..=500 {
+        let stored = depot.store(numbers(if n % 2 == 0 { 9 } else { 500 })).await;
+        outcome = outcome.and(check(&stored.map(|stored| stored.number), &Ok(n)));
+    }
+    over.store(true, Ordering::Relaxed);
+    let quiesced = quiesces.join().unwrap_or_else(|_| Err("a thread panicked".into()));
+    outcome.and(quiesced.map_err(Stop::Failed))
+}
+
 async fn brought_back(depot: DepotProxy) -> Result<(), Stop> {
     let known = expected((0..5).map(|n| freight(100 + n)));
     for (n, stored) in (0..).zip(known) {
@@ -286,6 +316,9 @@ fn refused(backend: Backend) -> Result<(), Stop> {
     for length in 0..40 {
         put(&*arena, &mut raw, &vec![0xff; length])?;
         put(&*arena, &mut raw, &vec![0; length])?;
+    }
+    for more in 1..8 {
+        put(&*arena, &mut raw, &[archive(&numbers(100)), vec![0; more]].concat())?;
     }
     let cases = env_or("RINGKERNEL_PAYLOADS", 2000) as u32 / 5;
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });

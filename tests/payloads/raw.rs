@@ -38,7 +38,22 @@ impl Raw {
                     return Err(Stop::Missing { what: backend_name(backend), why: error.to_string() });
                 }
             },
-            _ => return Err(Stop::Failed(format!("{backend} has no arena"))),
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu => {
+                use ringkernel_backends::wgpu::{AdapterKind, WgpuDevice};
+                match WgpuDevice::open(AdapterKind::Any) {
+                    Ok(device) => Arc::new(device),
+                    Err(error) => {
+                        return Err(Stop::Missing { what: backend_name(backend), why: error.to_string() });
+                    }
+                }
+            }
+            _ => {
+                return Err(Stop::Missing {
+                    what: backend_name(backend),
+                    why: "it is not compiled in".into(),
+                });
+            }
         };
         let spec = LaunchSpec {
             descriptor: Depot::DESCRIPTOR,

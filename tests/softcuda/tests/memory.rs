@@ -350,3 +350,50 @@ fn a_warp_sees_its_own_stores_in_the_order_of_the_text() {
         assert!((0..32).all(|lane| memory.get(2 * lane) == 0));
     }
 }
+
+/// A reader that has looked at data before, waits for a flag, and looks again: how often it finds what was there before.
+fn found_what_was_there_before(wait: &str, in_order: bool) -> u32 {
+    let text = format!(
+        ".visible .entry read(.param .u64 words) {{
+            .reg .b64 %base, %x, %y; .reg .pred %p;
+            ld.param.u64 %base, [words];
+            ld.global.u64 %x, [%base];
+            st.release.sys.global.u64 [%base+16], 1;
+        WAIT:
+            {wait}
+            setp.eq.u64 %p, %y, 0;
+            @%p bra WAIT;
+            ld.global.u64 %x, [%base];
+            st.global.u64 [%base+24], %x;
+            ret; }}"
+    );
+    let template = launch(&text, 1, 0, &[0]);
+    (0..500)
+        .filter(|seed| {
+            let memory = Words::new(&[5, 0, 0, 0]);
+            let params = memory.address().to_le_bytes().to_vec();
+            let launch = Arc::new(Launch { params, ..(*template).clone() });
+            let block = Block::new(&launch, [0; 3], *seed);
+            let mut block = if in_order { block.in_order() } else { block };
+            while memory.get(2) == 0 {
+                assert_eq!(block.run(&memory, 3), Ok(Progress::Ran));
+            }
+            memory.set(0, 6);
+            memory.set(1, 1);
+            assert_eq!(block.run(&memory, 1000), Ok(Progress::Done));
+            memory.get(3) == 5
+        })
+        .count() as u32
+}
+
+#[test]
+fn data_that_were_looked_at_before_and_not_acquired_are_sometimes_old() {
+    let relaxed = "ld.relaxed.sys.global.u64 %y, [%base+8];";
+    let acquired = "ld.acquire.sys.global.u64 %y, [%base+8];";
+    let fenced = "ld.relaxed.sys.global.u64 %y, [%base+8]; fence.acq_rel.sys;";
+    let seldom = found_what_was_there_before(relaxed, false);
+    assert!(seldom > 20 && seldom < 300, "{seldom} of 500");
+    assert_eq!(found_what_was_there_before(relaxed, true), 0);
+    assert_eq!(found_what_was_there_before(acquired, false), 0);
+    assert_eq!(found_what_was_there_before(fenced, false), 0);
+}

@@ -32,7 +32,13 @@ impl Warp {
         if active.count_ones() > 4 { random as u32 & (random >> 32) as u32 & active } else { active }
     }
 
-    fn place(&mut self, context: &mut Context<'_>, access: &Access, lane: u32) -> Result<Place, Failed> {
+    fn place(
+        &mut self,
+        context: &mut Context<'_>,
+        access: &Access,
+        lane: u32,
+        load: bool,
+    ) -> Result<Place, Failed> {
         let at = self.regs[access.at as usize][lane as usize].wrapping_add(access.offset as u64);
         // A vector is aligned as a whole.
         let bytes = access.size as u64 * access.count as u64;
@@ -47,6 +53,10 @@ impl Warp {
         let place = place.map_err(|kind| (kind, lane))?;
         if !self.kept.is_empty() {
             self.kept.before(context.random, place, bytes);
+        }
+        let weak = access.weak && load;
+        if !weak && !self.seen.is_empty() {
+            self.seen.forget(place.address(), bytes);
         }
         Ok(place)
     }
@@ -64,7 +74,18 @@ impl Warp {
         while left != 0 {
             let lane = left.trailing_zeros();
             left &= left - 1;
-            let place = self.place(context, &access, lane)?;
+            let place = self.place(context, &access, lane, true)?;
+            // Of memory that others write: neither this lane's window nor the block's.
+            let stale = context.late
+                && access.weak
+                && match access.base {
+                    Base::Global => true,
+                    Base::Generic => {
+                        !self.window(lane).contains(place.address())
+                            && !context.view.in_shared(place.address())
+                    }
+                    _ => false,
+                };
             let lane = lane as usize;
             if access.size == 16 {
                 let d = access.regs[0] as usize;
@@ -72,9 +93,17 @@ impl Warp {
                 continue;
             }
             for (n, d) in access.regs[..access.count as usize].iter().enumerate() {
-                let value = place.plus(access.size as u64 * n as u64).load(access.size);
+                let place = place.plus(access.size as u64 * n as u64);
+                let now = || place.load(access.size);
+                let value = match stale {
+                    true => self.seen.load(context.random, place.address(), access.size, now),
+                    false => now(),
+                };
                 self.regs[*d as usize][lane] = extended(value, &access);
             }
+        }
+        if access.acquire {
+            self.seen.forget_all();
         }
         Ok(())
     }
@@ -117,7 +146,7 @@ impl Warp {
         while left != 0 {
             let lane = (left.trailing_zeros() + turn) & 31;
             left &= left - 1;
-            let place = self.place(context, &access, lane)?;
+            let place = self.place(context, &access, lane, false)?;
             let lane = lane as usize;
             if access.size == 16 {
                 let a = access.regs[0] as usize;
@@ -161,7 +190,7 @@ impl Warp {
         while left != 0 {
             let lane = (left.trailing_zeros() + turn) & 31;
             left &= left - 1;
-            let place = self.place(context, &access, lane)?;
+            let place = self.place(context, &access, lane, false)?;
             let lane = lane as usize;
             let (b, c) = (self.regs[b as usize][lane], self.regs[c as usize][lane]);
             if late >> lane & 1 == 1 {
@@ -170,6 +199,9 @@ impl Warp {
             }
             let old = place.update(access.size, |old| (f.lane)(old, b, c));
             self.regs[access.regs[0] as usize][lane] = old;
+        }
+        if access.acquire {
+            self.seen.forget_all();
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Block {
         Self { launch, index, warps, shared, shared_bytes, barriers, random, late: true, fault: None }
     }
 
-    /// Makes every store at once: what does not fail then and fails otherwise lacks a fence.
+    /// Makes every access at once: what does not fail then and fails otherwise lacks a fence.
     pub fn in_order(mut self) -> Self {
         self.late = false;
         self

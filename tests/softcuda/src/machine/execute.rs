@@ -141,6 +141,7 @@ impl Warp {
             Op::Active { d } => each(active, |lane| regs[d as usize][lane] = active as u64),
             Op::Fence => {
                 self.kept.settle(context.random);
+                self.seen.forget_all();
                 std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
             }
             Op::Generic { base, d, a } => {

@@ -10,7 +10,8 @@
 //! *this* instruction (for `bar.warp.sync`: at one with the same mask); a block in which nothing can ever go on is a [`Fault`].
 //!
 //! **Memory** is that of the process, with its atomics. Stores are seen late now and then, and in another order, where nothing orders them
-//! (`late`); loads are made in the order of the text, so of what a GPU may reorder, a missing release is found here and a missing acquire is not.
+//! (`late`), and weak loads may find what was there before (`stale`): so a missing release or acquire shows in time. Relaxed loads are made in
+//! the order of the text; that others may be made ahead of them is not modelled.
 //! What nobody has written (registers, shared and local memory) holds noise from the seed.
 //!
 //! **Windows.** The shared window's addresses begin at 0, static variables first, then the launch's own; a lane's window has its
@@ -32,6 +33,7 @@ mod memory;
 mod number;
 mod program;
 mod random;
+mod stale;
 mod together;
 mod warp;
 

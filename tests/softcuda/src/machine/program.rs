@@ -110,6 +110,10 @@ pub(super) struct Access {
     pub(super) signed: bool,
     /// It comes after everything that was written before.
     pub(super) release: bool,
+    /// What comes after it sees what was written before what it reads.
+    pub(super) acquire: bool,
+    /// Nobody else writes there meanwhile: a load may find what it found before.
+    pub(super) weak: bool,
     /// Bits of the registers.
     pub(super) width: u8,
     pub(super) at: Reg,

@@ -5,6 +5,7 @@ use super::late::Kept;
 use super::memory::{Store, View, Window};
 use super::program::{Instr, Op, Program, Special, TRUE};
 use super::random::Random;
+use super::stale::Remembered;
 use super::{FaultKind, Launch, MULTIPROCESSORS};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ pub(super) struct Context<'a> {
     pub(super) barriers: &'a mut Barriers,
     pub(super) random: &'a mut Random,
     pub(super) params: &'a [u8],
-    /// Stores may be seen late.
+    /// Stores may be seen late, and weak loads find what was there before.
     pub(super) late: bool,
 }
 
@@ -54,6 +55,7 @@ pub(super) struct Warp {
     local: Store,
     stride: u64,
     pub(super) kept: Kept,
+    pub(super) seen: Remembered,
 }
 
 /// How a group goes on.
@@ -116,7 +118,17 @@ impl Warp {
         let stride = program.local as u64;
         let local = Store::new(stride * 32, || random.next());
         let groups = vec![Group { pc: launch.entry.start().pc, mask: live, state: State::Ready }];
-        Self { number, regs, preds, groups, live, local, stride, kept: Kept::default() }
+        Self {
+            number,
+            regs,
+            preds,
+            groups,
+            live,
+            local,
+            stride,
+            kept: Kept::default(),
+            seen: Remembered::default(),
+        }
     }
 
     /// The lanes that have not ended.
@@ -149,6 +161,7 @@ impl Warp {
     pub(super) fn let_go(&mut self, barrier: u32) {
         for group in self.groups.iter_mut().filter(|group| group.state == State::Barrier(barrier)) {
             group.state = State::Ready;
+            self.seen.forget_all();
         }
     }
 

@@ -62,6 +62,10 @@ impl Words {
         matches!(self.order, Some("release" | "acq_rel"))
     }
 
+    fn acquires(&self) -> bool {
+        matches!(self.order, Some("acquire" | "acq_rel"))
+    }
+
     /// What PTX asks of these words together: a scope where there is an order that has one, and then no window that nobody shares.
     fn fits(&self, allowed: &[&str]) -> bool {
         let order = self.order.unwrap_or("weak");
@@ -153,8 +157,10 @@ impl Decoder {
             width = width.max(self.width(part).unwrap_or(0));
         }
         let count = words.count;
-        let (signed, release) = (ty.is_signed(), words.releases());
-        Ok((Access { base, size, count, signed, release, width: width.min(64) as u8, at, offset, regs }, ty))
+        let (signed, width) = (ty.is_signed(), width.min(64) as u8);
+        let (release, acquire) = (words.releases(), words.acquires());
+        let weak = matches!(words.order, None | Some("weak"));
+        Ok((Access { base, size, count, signed, release, acquire, weak, width, at, offset, regs }, ty))
     }
 
     /// Whether the address is none of a variable for calls: an entry's own parameters are not written.
@@ -200,8 +206,9 @@ impl Decoder {
             None => SINK,
         };
         let (size, width) = (ty.bytes() as u8, ty.bits() as u8);
-        let release = words.releases();
-        let access = Access { base, size, count: 1, signed: false, release, width, at, offset, regs };
+        let (release, acquire) = (words.releases(), words.acquires());
+        let (count, signed, weak) = (1, false, false);
+        let access = Access { base, size, count, signed, release, acquire, weak, width, at, offset, regs };
         self.emit(i, Op::Atomic { f, access, b, c })
     }
 

@@ -5,7 +5,8 @@
 //! on many schedules, in CI. What it is not:
 //!
 //! - It has no timings. A round trip here says nothing about a round trip on a GPU; the report refuses the device by its name.
-//! - Its memory model is the host processor's, which orders more than a GPU does; a fence that is missing may never be missed here.
+//! - It reorders less than a GPU may: stores that nothing orders are seen late now and then, and weak loads may be old (see
+//!   [`machine`](crate::machine)), but relaxed loads are made in order. Which of the fences that are missing are missed, is a matter of luck and seeds.
 //! - It knows nothing that NVIDIA's compiler or driver get wrong, and only those of their ways that are written down below.
 //!
 //! So nothing it shows replaces a run on a GPU. Where it differs on purpose it is stricter: fresh memory is full of `0xCD`, allocations have

@@ -1,4 +1,4 @@
-//! Executes what [`ptx`](crate::ptx) has read.
+//! Executes what [`ptx`] has read.
 //!
 //! [`Module::parse`] decodes a text once; a [`Launch`] names one of its entries, and each of its [`Block`]s is run, a number of
 //! instructions at a time, by whoever has a thread for it. What a driver has to bring is memory: device addresses are addresses of this

@@ -70,6 +70,8 @@ pub(crate) struct Block {
     arena: Option<Arc<dyn PayloadArena>>,
     /// The numbers of those messages, ascending.
     large: Vec<(u32, Reference)>,
+    /// The message for which there was no room in the arena, and whom it is for: the first of the next filling, unless given up.
+    held: Option<(u32, Box<[u8]>)>,
 }
 
 thread_local! {
@@ -86,6 +88,7 @@ impl Block {
     /// Keeps the buffers for the thread's next block.
     pub(crate) fn put_by(mut self) {
         self.withdraw_large();
+        self.held = None;
         // A thread that is ending has no next block.
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
@@ -140,18 +143,30 @@ impl Block {
             if self.instances.len() == most.min(MESSAGES) || self.bytes.len() >= BYTES {
                 break Ok(());
             }
-            let Some((instance, message)) = messages.next() else { break Ok(()) };
-            if instance >= live.instances {
-                break Err(Refused::NoSuchInstance(instance));
-            }
-            let taken = message.with_large_bytes(|bytes| {
-                if bytes.len() > M::SIZE as usize {
-                    return self.put_large::<M>(live, bytes);
+            let (instance, taken) = if let Some((instance, bytes)) = self.held.take() {
+                let taken = self.put_large::<M>(live, &bytes);
+                if let Err(NotSent::NoMemory(_)) = taken {
+                    self.held = Some((instance, bytes));
                 }
-                self.bytes.extend_from_slice(bytes);
-                Ok(())
-            });
-            if let Err(reason) = taken.map_err(NotSent::TooLarge).and_then(|taken| taken) {
+                (instance, taken)
+            } else {
+                let Some((instance, message)) = messages.next() else { break Ok(()) };
+                if instance >= live.instances {
+                    break Err(Refused::NoSuchInstance(instance));
+                }
+                let taken = message.with_large_bytes(|bytes| {
+                    if bytes.len() <= M::SIZE as usize {
+                        self.bytes.extend_from_slice(bytes);
+                        return Ok(());
+                    }
+                    self.put_large::<M>(live, bytes).inspect_err(|reason| {
+                        let full = matches!(reason, NotSent::NoMemory(_));
+                        self.held = full.then(|| (instance, bytes.into()));
+                    })
+                });
+                (instance, taken.map_err(NotSent::TooLarge).and_then(|taken| taken))
+            };
+            if let Err(reason) = taken {
                 break Err(Refused::NotSent(instance, reason));
             }
             self.ends.push(self.bytes.len() as u32);
@@ -174,6 +189,11 @@ impl Block {
         self.large.push((self.instances.len() as u32, reference));
         self.bytes.extend_from_slice(&reference.to_bytes());
         Ok(())
+    }
+
+    /// Gives up the message for which there was no room in the arena; whom it was for.
+    pub(crate) fn give_up_held(&mut self) -> Option<u32> {
+        self.held.take().map(|(instance, _)| instance)
     }
 
     /// Gives back what was put into the arena and is not handed over.

@@ -4,7 +4,7 @@ use crate::block::{Block, Refused};
 use crate::flight::{Found, Held, MOST};
 use crate::live::LiveKernel;
 use crate::park::block_on;
-use crate::requests::{Waiting, read_exactly};
+use crate::requests::{NotSent, Waiting, read_exactly};
 use crate::ticket::{LOOKS, LOOKS_A_POLL};
 use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
 use event_listener::EventListener;
@@ -295,8 +295,9 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             if live.check_open().is_err() {
                 // One at a time from here: each message an error.
                 if under_way == 0 {
-                    match messages.next() {
-                        Some((instance, _)) => {
+                    let held = self.block.as_mut().and_then(Block::give_up_held);
+                    match held.or_else(|| messages.next().map(|(instance, _)| instance)) {
+                        Some(instance) => {
                             flight.departing(1);
                             flight.withdraw(self.next, instance);
                             self.next = self.next.wrapping_add(1);
@@ -318,7 +319,15 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             }
             self.next = self.next.wrapping_add(count as u64);
             match filled {
+                Err(Refused::NotSent(_, NotSent::NoMemory(_))) if under_way + count > 0 => {
+                    // Who has a reply has the room of what it asked with: again when the next one is taken.
+                    self.refill_at = self.taken.wrapping_add(1);
+                    if count == 0 {
+                        return;
+                    }
+                }
                 Err(refused) => {
+                    block.give_up_held();
                     let instance = match refused {
                         Refused::NoSuchInstance(instance) => instance,
                         Refused::NotSent(instance, reason) => {

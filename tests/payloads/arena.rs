@@ -44,6 +44,11 @@ pub fn add(tests: &mut Collection) {
             let options = LaunchOptions::default().payload_memory(archive(&numbers(500)).len() as u64 + 8);
             with_depot(machine, backend, options, one_by_one)
         });
+        tests.add(on("many_requests_wait_for_the_room_that_their_own_replies_make"), move |machine| {
+            let options =
+                LaunchOptions::default().payload_memory(3 * archive(&numbers(500)).len() as u64 + 40);
+            with_depot(machine, backend, options, own_replies)
+        });
         tests.add(on("a_payload_that_waits_stays_while_its_kernel_is_away"), move |machine| {
             with_depot(machine, backend, LaunchOptions::default(), move |depot| away(backend, depot))
         });
@@ -186,6 +191,35 @@ async fn one_by_one(depot: DepotProxy) -> Result<(), Stop> {
         check(&depot.store(numbers(500)).await.map(|stored| stored.number), &Ok(n))?;
     }
     Ok(())
+}
+
+async fn own_replies(depot: DepotProxy) -> Result<(), Stop> {
+    // Every third is for the arena, every seventh for nobody, and one is larger than the arena.
+    let message = |n: u32| (u32::from(n % 7 == 5), numbers(if n % 3 == 0 { 500 } else { 9 }));
+    let messages = || (0..400).map(message).chain([(0, numbers(2000))]).chain((401..500).map(message));
+    let mut number = 0;
+    let replies: Vec<_> = depot.ask_many_at(messages()).collect().await;
+    check(&replies.len(), &500)?;
+    for ((instance, message), reply) in messages().zip(replies) {
+        match (instance, reply) {
+            (1, Err(RingKernelError::NoSuchInstance { instance: 1, .. })) => {}
+            (0, Err(RingKernelError::PayloadMemory { .. })) if message.weights.len() == 2000 => {}
+            (_, reply) => {
+                number += 1;
+                let stored = reply.map_err(|error| Stop::Failed(format!("message {number}: {error}")))?;
+                check(&(stored.number, stored.weights as usize), &(number, message.weights.len()))?;
+            }
+        }
+    }
+    // Dropped half way, it takes no room.
+    let mut replies = depot.ask_many((0..20).map(|_| numbers(500)));
+    check(&replies.next().await.is_some_and(|reply| reply.is_ok()), &true)?;
+    drop(replies);
+    // Behind those that were handed over.
+    depot.store(numbers(9)).await.map_err(text)?;
+    let stored: Vec<Stored> =
+        depot.ask_many((0..20).map(|_| numbers(500))).try_collect().await.map_err(text)?;
+    check(&stored.len(), &20)
 }
 
 async fn away(backend: Backend, depot: DepotProxy) -> Result<(), Stop> {

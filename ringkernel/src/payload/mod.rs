@@ -76,7 +76,7 @@
 //! kernel's *payload arena*, where its handler reads it in place. The arena is bounded
 //! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, sending is
 //! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory), at once: who waits for replies before sending more has the room of what was
-//! answered. Messages between kernels, and answers, are never larger than a slot carries.
+//! answered, and `ask_many` does so by itself. Messages between kernels, and answers, are never larger than a slot carries.
 //!
 //! - On the CPU the arena is ordinary memory, taken as it is needed.
 //! - On CUDA it is pinned memory of the host's, all of which is allocated when the kernel is launched, because it cannot be had later

@@ -195,7 +195,7 @@ async fn one_by_one(depot: DepotProxy) -> Result<(), Stop> {
 
 async fn own_replies(depot: DepotProxy) -> Result<(), Stop> {
     // Every third is for the arena, every seventh for nobody, and one is larger than the arena.
-    let message = |n: u32| (u32::from(n % 7 == 5), numbers(if n % 3 == 0 { 500 } else { 9 }));
+    let message = |n: u32| (u32::from(n % 7 == 5), numbers(if n.is_multiple_of(3) { 500 } else { 9 }));
     let messages = || (0..400).map(message).chain([(0, numbers(2000))]).chain((401..500).map(message));
     let mut number = 0;
     let replies: Vec<_> = depot.ask_many_at(messages()).collect().await;

@@ -10,7 +10,7 @@ pub(crate) const DRIVER_VERSION: i32 = 12_080;
 /// Bytes of device memory.
 pub(crate) const MEMORY: u64 = 3 << 30;
 /// Bytes of host memory that can be pinned.
-pub(crate) const PINNED: u64 = 2 << 30;
+pub(crate) const PINNED: u64 = 4 << 30;
 /// Grids that are resident at once.
 pub(crate) const MOST_GRIDS: usize = 128;
 

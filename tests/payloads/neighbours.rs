@@ -38,6 +38,7 @@ pub struct Vault {
     pub ledgers: u32,
     pub entries: u32,
     pub stamps: u32,
+    pub numbers: u32,
     pub refused: u32,
 }
 
@@ -56,8 +57,9 @@ impl Vault {
     }
 
     #[handler]
-    fn stamp(&mut self, _ctx: &mut RingContext, _msg: Stamp) {
+    fn stamp(&mut self, _ctx: &mut RingContext, msg: Stamp) {
         self.stamps += 1;
+        self.numbers += msg.number;
     }
 }
 
@@ -112,7 +114,9 @@ pub async fn all_arrive(runtime: &RingKernel) -> Result<(), Stop> {
     loop {
         let (kept, noted) = (vault.snapshot::<Vault>(0).await, clerk.snapshot::<Clerk>(0).await);
         let (kept, noted) = (kept.map_err(text)?, noted.map_err(text)?);
-        let all = Vault { ledgers: 121, entries: entries as u32 + 2501, stamps: 320, refused: 1 };
+        // Ten times 0 to 19, and 1 to 120.
+        let numbers = 10 * 190 + 7260;
+        let all = Vault { ledgers: 121, entries: entries as u32 + 2501, stamps: 320, numbers, refused: 1 };
         if (kept.stamps, noted.noted) == (all.stamps, 120) {
             check(&kept, &all)?;
             let all = Clerk { noted: 120, entries: entries as u32, disorder: 0, refused: 0 };
@@ -122,6 +126,17 @@ pub async fn all_arrive(runtime: &RingKernel) -> Result<(), Stop> {
         check(&(begin.elapsed() < Duration::from_secs(30)), &true)?;
         smol::Timer::after(Duration::from_millis(1)).await;
     }
+    // One by one: each ledger with the stamp that answers it, and nothing else under way.
+    for n in 0..40 {
+        let before = vault.control().messages_processed;
+        vault.ask(first(40 + n)).await.map_err(text)?;
+        while vault.control().messages_processed < before + 2 {
+            check(&(begin.elapsed() < Duration::from_secs(60)), &true)?;
+            smol::Timer::after(Duration::from_micros(50)).await;
+        }
+    }
+    let kept = vault.snapshot::<Vault>(0).await.map_err(text)?;
+    check(&(kept.stamps, kept.numbers), &(360, 10 * 190 + 7260 + (121..=160).sum::<u32>()))?;
     clerk.terminate().await.map_err(text)?;
     vault.terminate().await.map_err(text)
 }

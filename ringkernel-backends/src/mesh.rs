@@ -96,6 +96,9 @@ pub enum Overflow {
     /// The receiver discards its oldest messages to make room, and counts them.
     DropOldest,
     /// The message goes to the host, which hands it to the receiver when there is room, in the order in which it was sent.
+    ///
+    /// On CUDA it comes back among the receiver's requests. One that only `try_receive_from_kernel` takes waits there, with all behind it, while as many of
+    /// those are kept as the mailbox has slots: choose a mailbox that has room for them, or another policy.
     Spill,
 }
 

@@ -42,7 +42,8 @@ pub async fn a_request_that_is_handed_on_is_answered_once_by_whoever_has_the_dut
         }
     });
     futures::future::try_join_all(asks).await?;
-    same("requests that still wait", first.pending(), 0)?;
+    // They are counted when a drain of the ring ends, and who takes the last answer may be there before.
+    crate::stage::until("no request that still waits", || first.pending() == 0).await?;
     // How many of the 400 got as far as a stage, and of those before them.
     let reached = |stage: u32| 4 * questions(0).filter(|question| question.stop >= stage).count() as u64;
     handled(&first, 4 + reached(1)).await?;

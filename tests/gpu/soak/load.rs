@@ -3,6 +3,7 @@
 
 use crate::common::checks::{Random, ensure, text};
 use crate::common::counting::{Counting, bytes_24, bytes_60, bytes_200};
+use crate::common::machine::eventually;
 use crate::common::sender::{Sender, totals};
 use crate::common::worker::{Busy, Echo, Fail, Worker};
 use ringkernel::prelude::*;
@@ -96,7 +97,9 @@ impl<A: Counting> Counted<A> {
         let books = || format!("{} B: {sent} sent, {counted:?}, {wrong} wrong replies", A::BYTES);
         ensure(counted.processed == sent && counted.checksum == checksum, books)?;
         ensure(counted.is_clean() && wrong == 0, books)?;
-        ensure(self.actor.pending() == 0, || format!("{} B: {} pending", A::BYTES, self.actor.pending()))?;
+        ensure(eventually(Duration::from_secs(5), || self.actor.pending() == 0), || {
+            format!("{} B: {} pending", A::BYTES, self.actor.pending())
+        })?;
         smol::block_on(self.actor.terminate()).map_err(text)?;
         Ok(sent)
     }

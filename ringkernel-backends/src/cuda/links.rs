@@ -88,6 +88,8 @@ struct LinkParams {
     stash_bytes: u32,
 }
 
+/// Where in a shard's parameters the offset of the device's clock is.
+pub(super) const CLOCK_OFFSET: usize = PARAMS + std::mem::offset_of!(LinkParams, clock_offset);
 /// Bytes of that part.
 pub(super) const LINK_PARAMS: usize = size_of::<LinkParams>();
 
@@ -429,10 +431,7 @@ impl Core {
 const _: () = {
     use std::mem::offset_of;
     assert!(offset_of!(LinkParams, routes) == 152 - PARAMS && offset_of!(LinkParams, peers) == 160 - PARAMS);
-    assert!(
-        offset_of!(LinkParams, topics) == 176 - PARAMS
-            && offset_of!(LinkParams, clock_offset) == 184 - PARAMS
-    );
+    assert!(offset_of!(LinkParams, topics) == 176 - PARAMS && CLOCK_OFFSET == 184);
     assert!(
         offset_of!(LinkParams, spills) == 200 - PARAMS && offset_of!(LinkParams, stash_bytes) == 220 - PARAMS
     );

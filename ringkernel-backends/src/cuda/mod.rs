@@ -6,7 +6,7 @@
 //!
 //! Start with `prepare` (what a kernel is made of) and `resident` (a launched kernel and its life), then `runtime/*.ptx` (what the GPU does, in the order in which a message goes through it). `driver` is the driver's
 //! API behind owning types, `link` joins the texts (`paste` puts handlers and their calls into the loop), `links` knows a kernel's neighbours, `mailbox` what they send to it, `payload` is memory for messages that no slot carries, `state` copies states, `registry` knows what is resident and makes room for calls that cannot be
-//! made beside it, `baseline` times what we compare ourselves with.
+//! made beside it, for which kernels go home for a moment (`pause`), `clock` keeps the device's clock with the time of day, `baseline` times what we compare ourselves with.
 //!
 //! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
 //! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be, and so may `cuStreamCreate`. So
@@ -18,11 +18,13 @@
 #[cfg(test)]
 mod assembling;
 mod baseline;
+mod clock;
 mod driver;
 mod link;
 mod links;
 mod mailbox;
 mod paste;
+mod pause;
 mod payload;
 mod prepare;
 mod registry;
@@ -37,7 +39,7 @@ pub use baseline::{
 use crate::kernel::{Device, DeviceError, Kernel, KernelDescriptor, LaunchSpec};
 use driver::{Context, Function, MemoryPool, PinnedArena, StreamPool};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The text that is loaded for an actor on a device of compute capability `cc` (90 for 9.0): for tests that assemble it.
 #[doc(hidden)]
@@ -63,8 +65,7 @@ struct Shared {
     registry: registry::Registry,
     /// By the address of the descriptor. An actor whose code was rejected keeps the driver's log.
     functions: Mutex<HashMap<usize, Result<Function, String>>>,
-    /// What is to be added to the device's clock to make it nanoseconds since 1970.
-    clock_offset: OnceLock<i64>,
+    clock: clock::DeviceClock,
     /// The devices whose memory code here can reach, by ordinal, and those it cannot.
     reached: Mutex<HashMap<usize, bool>>,
 }
@@ -93,7 +94,7 @@ impl CudaDevice {
                     streams: StreamPool::new(&context, registry::MOST_GRIDS + 1)?,
                     registry: registry::Registry::new(context.multiprocessors),
                     functions: Mutex::default(),
-                    clock_offset: OnceLock::new(),
+                    clock: clock::DeviceClock::default(),
                     reached: Mutex::default(),
                     context,
                 });
@@ -160,7 +161,7 @@ impl Shared {
             }
             stream.synchronize()?;
             if let Some((_, Ok(function))) = loaded.iter().find(|(_, function)| function.is_ok()) {
-                self.set_clock(function, &stream)?;
+                self.compare_clocks(function, &stream)?;
             }
             functions.extend(loaded);
             Ok(())
@@ -188,35 +189,6 @@ impl Shared {
         Ok(can)
     }
 
-    /// Compares the device's clock with the time of day, once.
-    fn set_clock(&self, function: &Function, stream: &driver::LentStream) -> Result<(), DeviceError> {
-        if self.clock_offset.get().is_some() {
-            return Ok(());
-        }
-        let word = self.arena.take(8)?;
-        let mut best = (u64::MAX, 0);
-        for _ in 0..20 {
-            // SAFETY: the block is ours, and the kernel that wrote to it has returned.
-            unsafe { word.host(0).cast::<u64>().write_volatile(0) };
-            let before = nanos_of_day();
-            // SAFETY: with no shards the kernel writes the time to the given address, and returns.
-            unsafe { function.launch(&self.context, stream, 1, WARP, word.device(0), 0) }?;
-            stream.synchronize()?;
-            let after = nanos_of_day();
-            // SAFETY: as above.
-            let device = unsafe { word.host(0).cast::<u64>().read_volatile() };
-            let middle = before + after.saturating_sub(before) / 2;
-            best = best.min((after.saturating_sub(before), middle.wrapping_sub(device)));
-        }
-        let _ = self.clock_offset.set(best.1 as i64);
-        Ok(())
-    }
-
-    /// What makes the device's clock the time of day, in nanoseconds.
-    fn clock_offset(&self) -> i64 {
-        self.clock_offset.get().copied().unwrap_or(0)
-    }
-
     fn spare_stream(&self) -> Result<driver::LentStream, DeviceError> {
         self.streams.take().ok_or_else(|| DeviceError::Capacity {
             detail: format!("all {} streams are taken by resident kernels", registry::MOST_GRIDS + 1),
@@ -232,12 +204,6 @@ impl Shared {
             None => Err(DeviceError::BadCode { actor: descriptor.actor, log: "it was not loaded".into() }),
         }
     }
-}
-
-/// Nanoseconds since 1970.
-fn nanos_of_day() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 fn key(descriptor: &'static KernelDescriptor) -> usize {

@@ -10,7 +10,7 @@ use crate::abi::ring::RawMemory;
 use crate::abi::{ControlBlock, Ring, SlotShape, TelemetryBuffer, state_stride};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, LaunchSpec, Mode, Port};
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,8 @@ pub(super) fn launch(
     let state = DeviceMemory::zeroed(&shared.pool, state_bytes, "instance state")?;
     let saved = DeviceMemory::zeroed(&shared.pool, SAVED_BYTES * shards as usize, "kernel save areas")?;
     let links = Links::new(spec.mesh, request_shape, spec.instances, start);
-    let link_params = links.first_params(shared.clock_offset());
+    let clock_offset = shared.clock_offset();
+    let link_params = links.first_params(clock_offset);
     let params = DeviceMemory::zeroed(&shared.pool, SHARD_PARAMS * shards as usize, "kernel parameters")?;
     let payloads = Payloads::for_launch(&shared, &spec, u64::from(requests) * u64::from(shards))?;
     let pinned = Arc::new(shared.arena.take(shard_bytes * shards as usize)?);
@@ -243,6 +244,7 @@ pub(super) fn launch(
         relaunches: AtomicU64::new(0),
         away: AtomicBool::new(false),
         late: AtomicBool::new(false),
+        told: AtomicI64::new(clock_offset),
         shared,
     };
     resident::start(core, ports, spec.instances, spec.active)

@@ -1,8 +1,9 @@
 //! What is resident on a GPU: how much of it is taken, and how to send everything home for a moment.
 
-use super::resident::{Core, Paused};
+use super::pause::Paused;
+use super::resident::Core;
 use crate::kernel::DeviceError;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 /// Grids that can be resident at once (128 since compute capability 7.0, but for the embedded 7.2). One more would be queued and never
@@ -28,6 +29,17 @@ impl Registry {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         retain_resident(&mut kernels);
         kernels.len() >= MOST_GRIDS * 3 / 4
+    }
+
+    /// The kernels that were started and may still be there; `None` while somebody launches or makes a call quiesced.
+    pub(super) fn listed(&self) -> Option<Vec<Weak<Core>>> {
+        let mut kernels = match self.kernels.try_lock() {
+            Ok(kernels) => kernels,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        kernels.retain(|kernel| kernel.strong_count() > 0);
+        Some(kernels.clone())
     }
 
     /// Starts `core`, if it fits next to what is resident, and remembers it.

@@ -13,7 +13,7 @@ use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Overflow, Sent, Subscriber, Target, as_kernel, relay_into};
 use crate::payload::PayloadArena;
 use crate::states::States;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub(super) away: AtomicBool,
     /// It was told to return, and did not in time. The request stands.
     pub(super) late: AtomicBool,
+    /// What its parameters say is to be added to the device's clock. Written with the phase's lock held.
+    pub(super) told: AtomicI64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +65,6 @@ pub(super) enum Phase {
     Stuck,
 }
 
-/// Proof that a kernel has returned with its state kept; it goes on when this is resumed.
-pub(super) struct Paused<'a> {
-    core: &'a Core,
-    phase: MutexGuard<'a, Phase>,
-    resumed: bool,
-}
-
 /// Starts a kernel that has been prepared, if it fits.
 pub(super) fn start(
     core: Core,
@@ -80,6 +75,7 @@ pub(super) fn start(
     let core = Arc::new(core);
     core.write_first_links()?;
     core.shared.registry.start(&core)?;
+    core.shared.keep_clock();
     let per_shard = instances.div_ceil(core.shards) as usize;
     let state_stride = state_stride(core.descriptor.state_size, core.descriptor.state_align) as usize;
     let relayed = AtomicU64::new(0);
@@ -133,6 +129,11 @@ impl Core {
 
     /// Throws the switch, and waits until every shard has taken note. With the phase's lock held.
     pub(super) fn switch(&self, active: bool) -> Result<(), DeviceError> {
+        self.switch_by(active, START_DEADLINE)
+    }
+
+    /// The same, for as long as the caller waits.
+    pub(super) fn switch_by(&self, active: bool, deadline: Duration) -> Result<(), DeviceError> {
         for shard in 0..self.shards {
             // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
             self.control(shard).is_active.store(active as i32, Ordering::Release);
@@ -141,9 +142,9 @@ impl Core {
             }
         }
         fence(Ordering::SeqCst);
-        self.bring_back(START_DEADLINE)?;
+        self.bring_back(deadline)?;
         self.wake()?;
-        self.wait_for_ack(active, START_DEADLINE)
+        self.wait_for_ack(active, deadline)
     }
 
     fn ack(&self, shard: u32) -> &AtomicU32 {
@@ -157,16 +158,6 @@ impl Core {
         self.submit()?;
         *phase = Phase::Resident;
         Ok(())
-    }
-
-    /// Puts a kernel back that went home although it should be resident: one that was told to return for a quiesce, and was late.
-    fn put_back(&self) -> Result<(), DeviceError> {
-        // A lock that is held means that the kernel is being paused or ended: then its absence is wanted.
-        let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
-        // A shard that is done for good (`Tuning::stop_after`) stays so.
-        let done =
-            (0..self.shards).any(|shard| self.control(shard).has_terminated.load(Ordering::Relaxed) == 1);
-        if *phase == Phase::Resident && !done && self.stream_is_idle()? { self.relaunch() } else { Ok(()) }
     }
 
     /// Whether an event-driven kernel has said that it leaves. The caller has published what it wants seen and made a `SeqCst` fence
@@ -188,40 +179,8 @@ impl Core {
         Ok(())
     }
 
-    /// Brings a kernel back that was late for a quiesce, if it comes home in time. With the phase's lock held.
-    fn bring_back(&self, deadline: Duration) -> Result<(), DeviceError> {
-        // Relaxed: written with the phase's lock held.
-        if !self.late.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        if self.wait_until_returned(deadline)? {
-            return self.relaunch();
-        }
-        Err(DeviceError::Deadline { what: "a handler in progress", deadline })
-    }
-
-    /// Puts a kernel back that was late for a quiesce, once it is home, from a thread of its own: nobody may be looking after it.
-    pub(super) fn see_back(self: &Arc<Self>) {
-        /// How often it is looked after.
-        const EVERY: Duration = Duration::from_millis(1);
-        // Relaxed: this thread has just written it, if it is so.
-        if !self.late.load(Ordering::Relaxed) {
-            return;
-        }
-        let core = self.clone();
-        let see = move || {
-            let over = || core.phase.try_lock().is_ok_and(|phase| *phase != Phase::Resident);
-            // Relaxed: seen a little later is soon enough.
-            while core.late.load(Ordering::Relaxed) && !over() && core.put_back().is_ok() {
-                std::thread::sleep(EVERY);
-            }
-        };
-        // Without a thread, whoever waits for a reply and asks for `failure` puts it back.
-        let _ = std::thread::Builder::new().name("ringkernel-late".into()).spawn(see);
-    }
-
     /// Launches a kernel again that has returned with its state kept. With the phase's lock held.
-    fn relaunch(&self) -> Result<(), DeviceError> {
+    pub(super) fn relaunch(&self) -> Result<(), DeviceError> {
         for shard in 0..self.shards {
             let control = self.control(shard);
             // Relaxed: the launch below makes everything before it visible to the kernel.
@@ -237,6 +196,7 @@ impl Core {
     }
 
     fn submit(&self) -> Result<(), DeviceError> {
+        self.set_clock()?;
         // SAFETY: `params` holds `shards` blocks whose addresses (pinned and device memory) belong to `self`, which outlives
         // the kernel: `CudaKernel::drop` ends it, or leaks a `Core` that is stuck.
         unsafe {
@@ -250,37 +210,7 @@ impl Core {
         }
     }
 
-    /// Sends the kernel home with its state kept.
-    ///
-    /// One that is late, because a handler of one of its shards does not come to its end, has to be [seen back](Self::see_back): other
-    /// shards may have returned already, and come back only all together.
-    pub(super) fn pause(&self, deadline: Duration) -> Result<Paused<'_>, DeviceError> {
-        let mut phase = self.phase();
-        match *phase {
-            Phase::Resident => {
-                self.ask_to_return(2);
-                if !self.wait_until_returned(deadline)? {
-                    // Relaxed: with the phase's lock held.
-                    self.late.store(true, Ordering::Relaxed);
-                    return Err(DeviceError::Deadline { what: "a quiesce", deadline });
-                }
-                // Relaxed: for `heartbeat`.
-                self.away.store(true, Ordering::Relaxed);
-            }
-            // A kernel that was given up on may still be there, and what is to be done quiesced would wait for it for ever.
-            Phase::Stuck if self.stream_is_idle()? => *phase = Phase::Ended,
-            Phase::Stuck => {
-                return Err(DeviceError::Deadline {
-                    what: "the end of a kernel that was terminated",
-                    deadline,
-                });
-            }
-            Phase::Prepared | Phase::Ended => {}
-        }
-        Ok(Paused { core: self, phase, resumed: false })
-    }
-
-    fn ask_to_return(&self, how: i32) {
+    pub(super) fn ask_to_return(&self, how: i32) {
         for shard in 0..self.shards {
             // Release: whoever sees the request sees what was written before it (nothing in particular; requests in the rings are
             // either taken or left, both are fine). Read by the device's relaxed poll.
@@ -289,7 +219,7 @@ impl Core {
     }
 
     /// Waits until the grid has left the GPU; false if it did not in time.
-    fn wait_until_returned(&self, deadline: Duration) -> Result<bool, DeviceError> {
+    pub(super) fn wait_until_returned(&self, deadline: Duration) -> Result<bool, DeviceError> {
         wait(deadline, || match self.stream_is_idle() {
             Ok(idle) => idle.then_some(Ok(())),
             Err(error) => Some(Err(error)),
@@ -297,7 +227,7 @@ impl Core {
         .map_or(Ok(false), |done| done.map(|()| true))
     }
 
-    fn stream_is_idle(&self) -> Result<bool, DeviceError> {
+    pub(super) fn stream_is_idle(&self) -> Result<bool, DeviceError> {
         self.shared.context.bind()?;
         self.stream.is_idle().inspect_err(|error| {
             let _ = self.failure.set(error.clone());
@@ -356,27 +286,8 @@ impl Core {
     }
 }
 
-impl Paused<'_> {
-    /// Puts the kernel back.
-    pub(super) fn resume(mut self) -> Result<(), DeviceError> {
-        self.put_back()
-    }
-
-    fn put_back(&mut self) -> Result<(), DeviceError> {
-        let resumed = std::mem::replace(&mut self.resumed, true);
-        if resumed || *self.phase != Phase::Resident { Ok(()) } else { self.core.relaunch() }
-    }
-}
-
-impl Drop for Paused<'_> {
-    fn drop(&mut self) {
-        // A panic came in between. Should this fail, whoever waits for a reply tries again, by `failure`.
-        let _ = self.put_back();
-    }
-}
-
 /// Polls until there is an answer or time is up: eagerly at first, then with short sleeps.
-fn wait<T>(deadline: Duration, mut poll: impl FnMut() -> Option<T>) -> Option<T> {
+pub(super) fn wait<T>(deadline: Duration, mut poll: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
         if let Some(answer) = poll() {

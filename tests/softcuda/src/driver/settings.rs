@@ -1,5 +1,6 @@
 //! What the environment says.
 
+use crate::machine::{Pace, set_pace};
 use std::time::Duration;
 
 /// The settings of this process.
@@ -19,6 +20,11 @@ impl Settings {
             patience: Duration::from_secs(number("SOFTCUDA_PATIENCE", 20, 1..=86_400)?),
             seed: number("SOFTCUDA_SEED", 1, 0..=u64::MAX)?,
         };
+        set_pace(Pace {
+            rate: number("SOFTCUDA_CLOCK_RATE", 1_000_000, 1..=1_000_000_000)?,
+            step_after: Duration::from_millis(number("SOFTCUDA_CLOCK_STEP_AFTER", 0, 0..=86_400_000)?),
+            step: Duration::from_millis(number("SOFTCUDA_CLOCK_STEP", 0, 0..=86_400_000)?),
+        });
         Some(settings)
     }
 }

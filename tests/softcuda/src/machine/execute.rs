@@ -1,33 +1,9 @@
 //! Operations on registers, a lane at a time.
 
 use super::FaultKind;
-use super::program::{Base, Clock, Lanes, Op};
+use super::clock;
+use super::program::{Base, Lanes, Op};
 use super::warp::{Context, Warp, each};
-use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// When the process's clocks began, and nanoseconds of the time of day then.
-fn began() -> &'static (Instant, u64) {
-    static BEGAN: OnceLock<(Instant, u64)> = OnceLock::new();
-    BEGAN.get_or_init(|| {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        (Instant::now(), time.as_nanos() as u64)
-    })
-}
-
-fn clock(which: Clock) -> u64 {
-    let (start, time) = began();
-    // From 1 on: who asks has begun.
-    let cycles = start.elapsed().as_nanos() as u64 + 1;
-    match which {
-        Clock::Cycles => cycles,
-        Clock::CyclesLow => cycles & u32::MAX as u64,
-        Clock::CyclesHigh => cycles >> 32,
-        Clock::Time => time + cycles,
-        Clock::TimeLow => (time + cycles) & u32::MAX as u64,
-        Clock::TimeHigh => (time + cycles) >> 32,
-    }
-}
 
 /// From so many lanes on, all are computed: registers hold values of their width, whoever they belong to.
 const FEW: u32 = 6;
@@ -135,7 +111,7 @@ impl Warp {
                 *d = *d & !active | value & active;
             }
             Op::Clock { which, d } => {
-                let now = clock(which);
+                let now = clock::read(which);
                 each(active, |lane| regs[d as usize][lane] = now);
             }
             Op::Active { d } => each(active, |lane| regs[d as usize][lane] = active as u64),

@@ -18,13 +18,14 @@
 //! locals and what its calls pass. A generic address into either is the address of the process, and is good for that block or lane alone.
 //!
 //! For the driver: [`Memory::range`] is asked once for a range, and the answer remembered for the rest of that call of
-//! [`Block::run`], so memory may be unmapped between calls only. `%clock` counts nanoseconds, `%globaltimer` is the time of day, and
+//! [`Block::run`], so memory may be unmapped between calls only. `%clock` counts nanoseconds, `%globaltimer` is the time of day unless told otherwise ([`set_pace`]), and
 //! `%smid` is the block's number modulo [`MULTIPROCESSORS`].
 //!
 //! Start with `block` (what is run), then `warp` (lanes and where they are), `execute` and `access` (what operations do), and `decode`.
 
 mod access;
 mod block;
+mod clock;
 mod convert;
 mod decode;
 mod execute;
@@ -38,6 +39,7 @@ mod together;
 mod warp;
 
 pub use block::Block;
+pub use clock::{Pace, set_pace};
 
 use crate::ptx;
 pub use crate::ptx::PtxError;

@@ -2,14 +2,15 @@
 //!
 //! It is the fallback where there is no GPU, and the oracle the other devices are compared with. A kernel has one *shard* per
 //! pool thread, or as many as its launch asks for, and never more than instances; a shard owns its instances, a pair of rings, a
-//! control block and a telemetry buffer, and is a job that the pool runs when its doorbell rings. Start with `shard.rs` (what a
-//! shard does with its rings), then `doorbell.rs` (how it is woken) and `pool.rs` (who runs it); `kernel.rs` is the handle.
+//! control block and a telemetry buffer, and is a job that the pool runs when its doorbell rings. Start with `shard.rs` (a
+//! shard, and when it runs) and `batch.rs` (what it does with its rings then), then `doorbell.rs` (how it is woken) and `pool.rs` (who runs it); `kernel.rs` is the handle.
 //! Kernels talk to each other by `outbox.rs` (what a handler sends with), `mailbox.rs` (what becomes of it), and `table.rs` (who is reached),
 //! which the host changes by `connect.rs`.
 //!
 //! What a shard may rely on: one thread runs it at a time, and its doorbell is never missed.
 
 mod apart;
+mod batch;
 mod clock;
 mod connect;
 mod doorbell;

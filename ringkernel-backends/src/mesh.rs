@@ -97,8 +97,8 @@ pub enum Overflow {
     DropOldest,
     /// The message goes to the host, which hands it to the receiver when there is room, in the order in which it was sent.
     ///
-    /// On CUDA it comes back among the receiver's requests. One that only `try_receive_from_kernel` takes waits there, with all behind it, while as many of
-    /// those are kept as the mailbox has slots: choose a mailbox that has room for them, or another policy.
+    /// One that only `try_receive_from_kernel` takes, and that finds as many of those kept as the mailbox has slots, makes what other kernels sent after
+    /// it wait, as it does in a mailbox; no request of the host waits for it.
     Spill,
 }
 

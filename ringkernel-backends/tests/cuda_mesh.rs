@@ -440,6 +440,92 @@ fn a_sender_that_has_spilled_goes_on_until_all_of_it_was_handed_over() {
     b.end();
 }
 
+/// A message of another kernel, by way of the host, for instance 1.
+fn hand_over(to: &Running, message: MessageInfo, origin: Origin, payload: &[u32]) -> Sent {
+    let header = Header { tag: message.tag, instance: 1, correlation: origin.into(), words: 0, hlc: 0 };
+    to.kernel.relay(header, &words(payload))
+}
+
+/// Kept are as many as the mailbox has slots, aside wait as many as a warp takes at once, and the rest is the host's.
+#[test]
+fn what_the_host_hands_over_waits_aside_in_order_and_requests_go_by_it_over_pauses() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let test = "what_the_host_hands_over_waits_aside_in_order_and_requests_go_by_it_over_pauses";
+    let Some(device) = device(test, &[&COURIER]) else { return };
+    let from_a = Origin::Kernel { kernel: 25, instance: 0 };
+    // Without a mailbox too: all that is sent comes by way of the host then.
+    for direct in [true, false] {
+        let mut a = courier(&device, 25, 1, 1, MeshSpec::default());
+        let mut b = courier(&device, 26, 3, 1, MeshSpec { mailbox: 4, ..MeshSpec::default() });
+        connect(&b, 26, &a);
+        let (mut next, mut places) = (0, 4 + 32);
+        if direct {
+            connect(&a, 25, &b);
+            for n in 0..8 {
+                a.push(SHIP.tag, 0, 1, &words(&[n, 1]));
+                assert_eq!(a.pop(0).1, [0]);
+                until("what was sent did not arrive", || {
+                    b.kernel.mailbox().received == u64::from(n + 1).min(4)
+                });
+            }
+            // Some lie in the mailbox, and what any handler takes waits for those.
+            assert_eq!(hand_over(&b, HOP, from_a, &[0, 0, 1]), Sent::Ok);
+            (next, places) = (8, 8 + 31);
+        }
+        until("there is no room for so many", || {
+            while hand_over(&b, PARCEL, from_a, &[next]) == Sent::Ok {
+                next += 1;
+            }
+            next == places
+        });
+        until("they wait among the requests", || b.kernel.ports()[0].requests.is_empty());
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(hand_over(&b, PARCEL, from_a, &[next]), Sent::Full);
+        let take = |b: &mut Running, instance: u32| {
+            b.push(TAKE.tag, instance, 1, &[]);
+            b.pop(0).1[0]
+        };
+        for _ in 0..3 {
+            assert_eq!(take(&mut b, 0), u32::MAX, "none for this instance");
+            ringkernel_backends::cuda::quiesce(0, 1).map(drop).unwrap();
+            b.kernel.set_active(false).unwrap();
+            b.kernel.set_active(true).unwrap();
+        }
+        let (mut got, mut asked) = (Vec::new(), 0);
+        until("some were lost", || {
+            asked += 1;
+            got.extend(Some(take(&mut b, 1)).filter(|&number| number != u32::MAX));
+            if got.len() % 7 == 3 {
+                ringkernel_backends::cuda::quiesce(0, 1).map(drop).unwrap();
+            }
+            got.len() == places as usize
+        });
+        assert_eq!(got, (0..places).collect::<Vec<_>>());
+        until("some still wait", || b.kernel.mailbox().waiting == 0);
+        assert_eq!(states(&b, 3)[1].0, asked + u64::from(direct), "what it was asked, and the hop");
+        a.end();
+        b.end();
+    }
+}
+
+#[test]
+fn who_waits_for_what_waited_aside_when_its_kernel_ended_is_told() {
+    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let test = "who_waits_for_what_waited_aside_when_its_kernel_ended_is_told";
+    let Some(device) = device(test, &[&COURIER]) else { return };
+    let b = courier(&device, 27, 2, 1, MeshSpec { mailbox: 4, ..MeshSpec::default() });
+    for n in 0..6 {
+        assert_eq!(hand_over(&b, PARCEL, Origin::Kernel { kernel: 25, instance: 0 }, &[n]), Sent::Ok);
+    }
+    let waits = Origin::Forwarded { kernel: 25, index: 77 };
+    assert_eq!(hand_over(&b, HOP, waits, &[0, 0, 1]), Sent::Ok);
+    until("it waits among the requests", || b.kernel.ports()[0].requests.is_empty());
+    assert_eq!(b.kernel.unanswered(), [], "before its end");
+    b.kernel.terminate(Duration::from_secs(5)).unwrap();
+    assert_eq!(b.kernel.unanswered(), [waits.into()]);
+    b.end();
+}
+
 #[test]
 fn kernels_on_two_gpus_of_one_host_send_to_each_other_without_it() {
     let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);

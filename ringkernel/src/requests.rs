@@ -64,7 +64,7 @@ impl LiveKernel {
         }
         // See `Lane::announce_room`.
         fence(Ordering::SeqCst);
-        self.retry_relays();
+        moved |= self.retry_relays();
         self.each_lane().for_each(|(lane, port)| lane.announce_room(port));
         moved
     }
@@ -92,7 +92,7 @@ impl LiveKernel {
         self.place.speaks() && !self.has_ended()
     }
 
-    /// The bridge's look at every ring. Says whether a reply was there.
+    /// The bridge's look at every ring. Says whether a reply was there, or room for what waits on the host.
     pub(crate) fn look(&self) -> bool {
         self.collect()
     }

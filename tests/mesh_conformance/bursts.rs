@@ -254,9 +254,7 @@ async fn program(stage: &Stage<'_>, random: &mut Random, overflow: Overflow, mai
     let mill: ActorRef<Mill> = stage.launch(options().shards(1).instances(MILLS)).await?;
     let (mut active, mut errands, mut full) = (false, FuturesUnordered::new(), 0u64);
     // What is to be received is not to be dropped: which of it is the oldest is not the same everywhere.
-    // Nor, on CUDA, is it to spill: see "Known of the CUDA device" in ARCHITECTURE.md.
-    let held_up = overflow == Overflow::Spill && stage.runtime.backend() == Backend::Cuda;
-    let seeds = !drops && random.below(2) == 0 && !held_up;
+    let seeds = !drops && random.below(2) == 0;
     for _ in 0..6 + random.below(10) {
         match random.below(8) {
             0 if active => {

@@ -14,6 +14,7 @@ mod changes;
 mod clocks;
 mod forwards;
 mod full;
+mod kept;
 mod outlets;
 mod random;
 mod sends;
@@ -56,6 +57,10 @@ fn main() -> ExitCode {
             a_cycle_of_full_mailboxes_ends_and_nothing_is_lost;
         bursts: a_request_that_is_older_than_all_else_is_handled_before_what_came_after_it,
             bursts_into_mailboxes_of_any_size_arrive_once_in_order_or_are_counted;
+        kept: what_spilled_and_only_a_handler_can_take_waits_and_requests_go_by_it,
+            what_spilled_comes_behind_a_mailbox_that_waits_and_requests_go_by_it,
+            what_a_kernel_of_another_device_sends_in_excess_waits_and_requests_go_by_it,
+            one_that_waits_for_long_takes_the_room_of_one;
         changes: a_connection_leads_where_it_was_pointed_and_to_nobody_when_it_is_cut,
             a_receiver_that_ends_is_gone_and_the_next_takes_its_place,
             messages_wait_for_a_receiver_that_is_suspended,

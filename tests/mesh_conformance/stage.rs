@@ -36,7 +36,11 @@ impl<'a> Stage<'a> {
         options: LaunchOptions,
     ) -> Result<ActorRef<A>, Stop> {
         let actor = in_time("launch", launch::<A>(runtime, options)).await?.map_err(stop)?;
-        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).push(actor.handle().clone());
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended give their places on the device back.
+        kernels.retain(|kernel| kernel.state() != KernelState::Terminated);
+        kernels.push(actor.handle().clone());
+        drop(kernels);
         Ok(actor)
     }
 

@@ -1,6 +1,7 @@
 //! Joins an actor's PTX (its handlers and `ringkernel_dispatch`) with the resident loop, for the device at hand.
 
 use super::links::{DROP_OLDEST, SPILL, SPILLS};
+use super::lobby::LOBBY;
 use super::paste::{Calls, paste};
 use crate::abi::{FaultKind, clock, fault, slot, state_stride, tag};
 use crate::kernel::KernelDescriptor;
@@ -81,6 +82,8 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         ("{KEEP}", KEEP.to_string()),
         ("{FROM_KERNEL}", slot::FROM_KERNEL.to_string()),
         ("{FORWARDED}", slot::FORWARDED.to_string()),
+        ("{LOBBY}", LOBBY.to_string()),
+        ("{LOBBY_MASK}", (LOBBY - 1).to_string()),
         ("{SPILL_BYTES}", (8 * SPILLS).to_string()),
         ("{COUNTER_BITS}", clock::COUNTER_BITS.to_string()),
         ("{DRIFT}", clock::DRIFT.to_string()),
@@ -90,6 +93,7 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
     let mut runtime = loop_text(&|part| match part {
         "mesh" => meshed,
         "payloads" => descriptor.takes_large(),
+        "takes_all" => receives.is_empty(),
         _ => !receives.is_empty(),
     });
     runtime = runtime.replace("{CLOCK}\n", if cc >= 80 { REDUCED } else { SHUFFLED });
@@ -228,6 +232,7 @@ mod tests {
             "{EXPECT",
             "{DISPATCH",
             "{NAP",
+            "{LOBBY",
         ] {
             assert!(!text.contains(name), "{name} is left");
         }
@@ -241,7 +246,7 @@ mod tests {
     fn what_handlers_call_is_pasted_and_assembles_for_every_target() {
         let text = module_text(&COURIER, 90);
         assert!(!text.contains("ringkernel_send") && !text.contains("//{mesh"), "{text}");
-        assert!(!text.contains("{DELIVER}") && !text.contains("{OUT"));
+        assert!(!text.contains("{DELIVER}") && !text.contains("{OUT") && !text.contains("{LOBBY"));
         assembles("what_handlers_call_is_pasted", |cc| module_text(&COURIER, cc));
     }
 
@@ -261,6 +266,17 @@ mod tests {
             assert!(!["%refers", "%large", "%given", "[%sp+224]"].iter().any(|name| text.contains(name)));
         }
         assembles("only_a_kernel_follows_references", |cc| module_text(&LARGE, cc));
+    }
+
+    #[test]
+    fn only_a_kernel_that_receives_keeps_messages_and_has_a_lobby() {
+        assert!(module_text(&COURIER, 90).contains("%lobby"));
+        for descriptor in [&ACCOUNT, &LARGE] {
+            let text = module_text(descriptor, 90);
+            assert!(
+                !["%lobby", "%from_lobby", "%rk_taken", "stash_live"].iter().any(|name| text.contains(name))
+            );
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! memory that is still there.
 
 use super::driver::DeviceMemory;
+use super::lobby::StashShape;
 use super::mailbox::{HEAD_BYTES, Mailbox};
 use super::prepare::{PARAMS, SHARD_PARAMS};
 use super::resident::{Core, Phase};
-use crate::abi::SlotShape;
+use crate::abi::{Correlation, SlotShape};
 use crate::kernel::DeviceError;
 use crate::mesh::{KernelNumber, MeshSpec};
 use bytemuck::{Pod, Zeroable};
@@ -95,8 +96,6 @@ pub(super) const LINK_PARAMS: usize = size_of::<LinkParams>();
 
 /// Receivers that a kernel can spill to; a send to a further one is refused while its mailbox is full.
 pub(super) const SPILLS: usize = 64;
-/// Bytes of a kept message in front of its payload.
-const STASH_HEAD: u32 = 16;
 
 /// Whom something is sent to.
 #[derive(Clone, Default)]
@@ -162,7 +161,7 @@ struct Tables {
     /// How much was spilled to each receiver by each shard, and how much of that the receiver has handled; and who is in which place.
     spilled: Option<DeviceMemory>,
     spills: Vec<u32>,
-    /// Messages that wait for a handler to ask for them.
+    /// Messages that wait for a handler to ask for them, and the lobby.
     stash: Option<DeviceMemory>,
 }
 
@@ -189,6 +188,16 @@ impl Links {
         self.lock().mailbox.clone()
     }
 
+    /// Who waits for answers to forwarded messages in the lobbies of a kernel that has returned for good.
+    pub(super) fn unanswered_in_lobbies(&self, core: &Core, waiting: &mut Vec<Correlation>) {
+        if let Some(stash) = &self.lock().stash {
+            for shard in 0..core.shards {
+                // What cannot be read because the device is lost has been told to those who wait.
+                let _ = core.unanswered_in_lobby(stash, shard, waiting);
+            }
+        }
+    }
+
     /// What a shard's parameters say before there is any neighbour.
     pub(super) fn first_params(&self, clock_offset: i64) -> Vec<u8> {
         let params = LinkParams { number: self.spec.number.into(), clock_offset, ..LinkParams::default() };
@@ -197,10 +206,12 @@ impl Links {
 }
 
 impl Core {
-    /// Tables for handlers that send before there is anybody: every route leads nowhere.
+    /// Tables for handlers that send before there is anybody: every route leads nowhere. And memory for what waits to be asked for, which may come by
+    /// way of the host while there is no mailbox.
     pub(super) fn write_first_links(&self) -> Result<(), DeviceError> {
         let mesh = &self.descriptor.mesh;
-        if mesh.routes.is_empty() && mesh.topics.is_empty() && mesh.outgoing.is_empty() {
+        let sends = !(mesh.routes.is_empty() && mesh.topics.is_empty() && mesh.outgoing.is_empty());
+        if !sends && mesh.receives.is_empty() {
             return Ok(());
         }
         self.write_links(&mut self.links.lock())
@@ -378,13 +389,9 @@ impl Core {
             .collect();
         let topics = DeviceMemory::zeroed(pool, 32 * lines.len(), "topics")?;
         topics.write(0, bytemuck::cast_slice(&lines))?;
-        let receives = self.descriptor.mesh.receives;
-        let kept = receives.iter().map(|message| message.size.div_ceil(16) * 16).max();
-        let stash_bytes = kept.map_or(0, |bytes| STASH_HEAD + bytes);
-        let capacity = self.links.spec.mailbox;
-        if tables.stash.is_none() && tables.mailbox.is_some() && stash_bytes > 0 {
-            let bytes = stash_bytes as usize * capacity as usize * self.shards as usize;
-            tables.stash = Some(DeviceMemory::zeroed(pool, bytes, "messages that wait to be asked for")?);
+        let kept = StashShape::of(self.descriptor, &self.links, self.shards)?;
+        if tables.stash.is_none() && kept.all > 0 {
+            tables.stash = Some(DeviceMemory::zeroed(pool, kept.all, "messages that wait to be asked for")?);
         }
         let stash = tables.stash.as_ref().map_or(0, |stash| stash.address);
         let spilled = tables.spilled.as_ref().map_or(0, |spilled| spilled.address);
@@ -408,9 +415,9 @@ impl Core {
             discards: (entry.policy == DROP_OLDEST).into(),
             pad: 0,
             spills: spilled + 8 * SPILLS as u64 * u64::from(shard),
-            stash: stash + u64::from(stash_bytes) * u64::from(capacity) * u64::from(shard),
-            stash_mask: capacity - 1,
-            stash_bytes,
+            stash: stash + kept.bytes as u64 * u64::from(shard),
+            stash_mask: kept.slots.wrapping_sub(1),
+            stash_bytes: kept.slot_bytes,
         };
         self.at_rest(|params| {
             // One copy for all: what lies between is read back first.

@@ -2,6 +2,7 @@
 
 use super::driver::DeviceMemory;
 use super::links::{DROP_OLDEST, Entry, Links, ON_DEVICE, SPILL};
+use super::lobby::Lobby;
 use super::prepare::{RECEIVED, SAVED_BYTES, SAVED_MAIL};
 use super::resident::Core;
 use crate::abi::slot::{self, CHUNK_BYTES};
@@ -84,20 +85,25 @@ impl Core {
     }
 
     /// The mailbox in figures.
-    pub(super) fn mailbox_figures(&self, relayed: u64) -> MailboxSnapshot {
-        let Some(mailbox) = self.links.mailbox() else { return MailboxSnapshot::default() };
+    pub(super) fn mailbox_figures(&self, lobby: &Lobby) -> MailboxSnapshot {
+        let mailbox = self.links.mailbox();
+        if mailbox.is_none() && self.descriptor.mesh.receives.is_empty() {
+            return MailboxSnapshot::default();
+        }
         // Before what was sent is looked at, so that there are never fewer waiting than there are.
         let taken: Vec<_> = (0..self.shards)
             .map(|shard| (self.received(shard), self.telemetry(shard).snapshot().messages_dropped))
             .collect();
         let mut heads = vec![0u8; HEAD_BYTES * self.shards as usize];
-        let read = mailbox.heads.read(0, &mut heads).is_ok();
-        // Those that came by way of the host lie in the rings of requests.
-        let mut all = MailboxSnapshot { waiting: relayed, ..MailboxSnapshot::default() };
+        let read = mailbox.as_ref().is_some_and(|mailbox| mailbox.heads.read(0, &mut heads).is_ok());
+        // Those that came by way of the host lie in the rings of requests, or in the lobby.
+        let mut all = MailboxSnapshot { waiting: lobby.relayed(), ..MailboxSnapshot::default() };
         for ((received, dropped), line) in taken.into_iter().zip(heads.chunks_exact(HEAD_BYTES)) {
             all.received += received;
             all.dropped += dropped;
-            if read {
+            if mailbox.is_none() {
+                all.waiting = all.waiting.wrapping_sub(received);
+            } else if read {
                 let tail: u32 = bytemuck::pod_read_unaligned(&line[..4]);
                 let sent = tail.wrapping_sub(self.links.first_position as u32);
                 let left = sent.wrapping_sub((received + dropped) as u32) as i32;
@@ -110,8 +116,9 @@ impl Core {
 
     /// Who waits for answers to forwarded messages that still lie in the mailbox of a kernel that has returned for good.
     pub(super) fn unanswered_mail(&self) -> Vec<Correlation> {
-        let Some(mailbox) = self.links.mailbox() else { return Vec::new() };
         let mut waiting = Vec::new();
+        self.links.unanswered_in_lobbies(self, &mut waiting);
+        let Some(mailbox) = self.links.mailbox() else { return waiting };
         for shard in 0..self.shards as usize {
             // What cannot be read because the device is lost has been told to those who wait.
             let _ = self.unanswered_of(&mailbox, shard, &mut waiting);
@@ -132,18 +139,29 @@ impl Core {
         let (slot_bytes, capacity) = (mailbox.entry.slot_bytes as usize, mailbox.entry.mask as usize + 1);
         let mut slots = vec![0; slot_bytes * capacity];
         mailbox.slots.read(slot_bytes * capacity * shard, &mut slots)?;
-        for position in (0..tail.wrapping_sub(taken).min(capacity as u32)).map(|n| taken.wrapping_add(n)) {
-            let at = slot_bytes * (position & mailbox.entry.mask) as usize;
-            let word = |chunk: usize, word: usize| {
-                bytemuck::pod_read_unaligned::<u32>(&slots[at + CHUNK_BYTES * chunk + 4 * word..][..4])
-            };
-            let sequence = slot::sequence(u64::from(position));
-            if word(0, 3) == sequence && word(1, 3) == sequence {
-                let correlation = Correlation { index: word(0, 2), generation: word(1, 0) as u16 };
-                waiting
-                    .extend(matches!(correlation.origin(), Origin::Forwarded { .. }).then_some(correlation));
-            }
-        }
+        forwarded_among(&slots, slot_bytes, taken, tail, waiting);
         Ok(())
+    }
+}
+
+/// Who waits for answers to forwarded messages between two positions of a ring with these slots, a power of two of them.
+pub(super) fn forwarded_among(
+    slots: &[u8],
+    slot_bytes: usize,
+    taken: u32,
+    tail: u32,
+    waiting: &mut Vec<Correlation>,
+) {
+    let capacity = (slots.len() / slot_bytes) as u32;
+    for position in (0..tail.wrapping_sub(taken).min(capacity)).map(|n| taken.wrapping_add(n)) {
+        let at = slot_bytes * (position & (capacity - 1)) as usize;
+        let word = |chunk: usize, word: usize| {
+            bytemuck::pod_read_unaligned::<u32>(&slots[at + CHUNK_BYTES * chunk + 4 * word..][..4])
+        };
+        let sequence = slot::sequence(u64::from(position));
+        if word(0, 3) == sequence && word(1, 3) == sequence {
+            let correlation = Correlation { index: word(0, 2), generation: word(1, 0) as u16 };
+            waiting.extend(matches!(correlation.origin(), Origin::Forwarded { .. }).then_some(correlation));
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(super) const ACK: usize = REQUEST_HEAD + 8;
 pub(super) const BEAT: usize = ACK + 8;
 /// Messages taken from the mailbox.
 pub(super) const RECEIVED: usize = ACK + 16;
+/// Messages that have left the lobby.
+pub(super) const LOBBY_LEFT: usize = ACK + 24;
 const REPLY_HEAD: usize = 256;
 const SLOTS: usize = 384;
 
@@ -41,6 +43,8 @@ pub(super) const SAVED_BYTES: usize = 128;
 const SAVED_MIN: usize = 48;
 /// The next message of its mailbox.
 pub(super) const SAVED_MAIL: usize = 56;
+/// The first and the next message of its lobby.
+pub(super) const SAVED_LOBBY: usize = 100;
 
 /// Bytes of a shard's parameters: [`ShardParams`], and from [`PARAMS`] on where its neighbours are (`links`).
 pub(super) const SHARD_PARAMS: usize = 256;
@@ -180,6 +184,7 @@ pub(super) fn launch(
             pinned.host(base + CONTROL).cast::<ControlBlock>().write(block);
             pinned.host(base + TELEMETRY).cast::<TelemetryBuffer>().write(TelemetryBuffer::default());
             pinned.host(base + ACK).cast::<u32>().write(u32::MAX);
+            pinned.host(base + LOBBY_LEFT).cast::<u32>().write(0);
         }
         let mine = ShardParams {
             control: address(CONTROL),

@@ -2,6 +2,7 @@
 
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::links::{Links, Neighbour};
+use super::lobby::Lobby;
 use super::prepare::{ACK, BEAT, CONTROL, SHARED_BYTES, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
@@ -78,8 +79,8 @@ pub(super) fn start(
     core.shared.keep_clock();
     let per_shard = instances.div_ceil(core.shards) as usize;
     let state_stride = state_stride(core.descriptor.state_size, core.descriptor.state_align) as usize;
-    let relayed = AtomicU64::new(0);
-    let kernel = CudaKernel { core, ports, instances, per_shard, state_stride, relayed };
+    let lobby = Lobby::new(core.descriptor, core.shards);
+    let kernel = CudaKernel { core, ports, instances, per_shard, state_stride, lobby };
     kernel.core.wait_for_ack(active, START_DEADLINE)?;
     Ok(Arc::new(kernel))
 }
@@ -312,8 +313,7 @@ struct CudaKernel {
     instances: u32,
     per_shard: usize,
     state_stride: usize,
-    /// Messages of other kernels that the host has handed over.
-    relayed: AtomicU64,
+    lobby: Lobby,
 }
 
 impl CudaKernel {
@@ -421,13 +421,10 @@ impl Kernel for CudaKernel {
 
     fn relay(&self, header: Header, payload: &[u8]) -> Sent {
         // Here and not in the loop: whoever sent it has been told that it is on its way, and wants to know what becomes of it.
-        let sent = match header.instance < self.instances {
-            true => relay_into(self, header, payload),
+        match header.instance < self.instances {
+            true => self.lobby.admit(&self.core, header.instance, || relay_into(self, header, payload)),
             false => Sent::NoInstance,
-        };
-        // Relaxed: a figure.
-        self.relayed.fetch_add(sent.is_ok().into(), Ordering::Relaxed);
-        sent
+        }
     }
 
     fn unanswered(&self) -> Vec<Correlation> {
@@ -436,8 +433,7 @@ impl Kernel for CudaKernel {
     }
 
     fn mailbox(&self) -> MailboxSnapshot {
-        // Relaxed: a figure.
-        self.core.mailbox_figures(self.relayed.load(Ordering::Relaxed))
+        self.core.mailbox_figures(&self.lobby)
     }
 
     fn control(&self) -> ControlSnapshot {

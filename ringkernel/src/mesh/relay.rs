@@ -184,22 +184,24 @@ impl LiveKernel {
         }
     }
 
-    /// Tries again what waits for room, where something does. The caller has made a `SeqCst` fence since it saw the device move.
+    /// Tries again what waits for room, where something does; whether there was room. The caller has made a `SeqCst` fence since it saw the device move.
     #[inline]
-    pub(crate) fn retry_relays(&self) {
+    pub(crate) fn retry_relays(&self) -> bool {
+        let mut moved = false;
         if self.backlog.busy.load(Ordering::Relaxed) == 0 {
-            return;
+            return moved;
         }
         for (shard, waiting) in self.backlog.shards.iter().enumerate() {
             // Relaxed: see above.
             if waiting.count.load(Ordering::Relaxed) > 0 {
-                self.hand_over(shard);
+                moved |= self.hand_over(shard);
             }
         }
+        moved
     }
 
     #[cold]
-    fn hand_over(&self, shard: usize) {
+    fn hand_over(&self, shard: usize) -> bool {
         let waiting = &self.backlog.shards[shard];
         let (mut told, mut payload) = (Told::default(), Vec::new());
         let mut queue = waiting.lock();
@@ -221,7 +223,9 @@ impl LiveKernel {
         }
         waiting.count.store(queue.messages.len(), Ordering::Relaxed);
         drop(queue);
+        let moved = !told.0.is_empty();
         told.tell(self.number());
+        moved
     }
 
     /// Takes nothing more for shards for which nothing waits; whether that is all of them by now.

@@ -22,7 +22,7 @@ pub use arguments::{Arguments, HELP};
 use figure::{Absent, Report, Withheld};
 #[cfg(feature = "cuda")]
 use measure::gpu;
-use measure::{Bench, Measured, control, idle, latency, replies, talking, threads, throughput};
+use measure::{Bench, Measured, control, idle, latency, publishing, replies, talking, threads, throughput};
 use ringkernel::{Backend, RingKernel};
 use std::process::ExitCode;
 use watchdog::Watchdog;
@@ -87,18 +87,26 @@ const BESIDE_CUDA: &[Step] = &[
     ("raw_to_host_16", gpu::raw_to_host_16),
 ];
 
-/// What a backend's figures stand beside, and what only that backend has.
-fn of_backend(backend: Backend) -> (&'static [Step], &'static [Step]) {
+/// What is measured where messages arrive while their sender goes on: there, a publisher that waits for room gets it.
+const PUBLISHING: &[Step] = &[
+    ("publish_1", publishing::publish_1),
+    ("publish_8", publishing::publish_8),
+    ("publish_64", publishing::publish_64),
+];
+
+/// What a backend's figures stand beside, and what not every backend has.
+fn of_backend(backend: Backend) -> (&'static [Step], [&'static [Step]; 2]) {
     match backend {
-        Backend::Cpu => (BESIDE_CPU, &[]),
+        Backend::Cpu => (BESIDE_CPU, [PUBLISHING, &[]]),
         #[cfg(feature = "cuda")]
-        Backend::Cuda => (
-            BESIDE_CUDA,
-            &[("drain", replies::drain), ("outputs", replies::outputs), ("quiesce", gpu::quiesce)],
-        ),
+        Backend::Cuda => {
+            let own: &[Step] =
+                &[("drain", replies::drain), ("outputs", replies::outputs), ("quiesce", gpu::quiesce)];
+            (BESIDE_CUDA, [PUBLISHING, own])
+        }
         #[cfg(feature = "wgpu")]
-        Backend::Wgpu => (&[("dispatch_copies", measure::webgpu::dispatch_copies)], &[]),
-        _ => (&[], &[]),
+        Backend::Wgpu => (&[("dispatch_copies", measure::webgpu::dispatch_copies)], [&[]; 2]),
+        _ => (&[], [&[]; 2]),
     }
 }
 
@@ -141,7 +149,7 @@ fn measure_backend(bench: Bench, report: &mut Report, watchdog: &Watchdog) {
     let backend = bench.runtime.backend();
     // Baselines before and not beside resident kernels: what they load, they load while nothing is there to be sent home.
     let (beside, own) = of_backend(backend);
-    for (id, step) in beside.iter().chain(FIGURES).chain(own) {
+    for (id, step) in beside.iter().chain(FIGURES).chain(own.into_iter().flatten()) {
         if !bench.arguments.wants(id) {
             continue;
         }

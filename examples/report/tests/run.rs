@@ -45,6 +45,8 @@ fn a_quick_report_has_every_figure_of_the_cpu_with_its_evidence_and_writes_its_f
         "hop_random",
         "pipeline_ask",
         "pipeline_events",
+        "publish_1",
+        "publish_64",
         "suspend",
         "snapshot",
         "tell",

@@ -1,5 +1,6 @@
-//! The actors that are measured; those that send to each other are in `talking`.
+//! The actors that are measured; those that send to each other are in `talking`, and those that publish in `publishing`.
 
+pub mod publishing;
 pub mod talking;
 
 use ringkernel::prelude::*;

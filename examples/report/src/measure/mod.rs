@@ -1,7 +1,7 @@
 //! The measurements: each launches what it needs, measures, asks the device for its counters, and gives a [`Figure`] or the reason
 //! why there is none.
 //!
-//! `latency` has one request at a time, `throughput` many messages, `replies` many requests, `talking` what handlers send to each other, `control` what starts and ends kernels, `idle` what they cost when
+//! `latency` has one request at a time, `throughput` many messages, `replies` many requests, `talking` what handlers send to each other, `publishing` what they publish, `control` what starts and ends kernels, `idle` what they cost when
 //! nothing happens; `threads`, `gpu` and `webgpu` have what a backend's figures stand beside.
 
 pub mod control;
@@ -9,6 +9,7 @@ pub mod control;
 pub mod gpu;
 pub mod idle;
 pub mod latency;
+pub mod publishing;
 pub mod replies;
 pub mod talking;
 pub mod threads;

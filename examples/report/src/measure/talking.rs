@@ -17,7 +17,7 @@ const CROWD: u32 = 1 << 20;
 const DEEP: u32 = 8;
 
 /// Shards: so many on a GPU, where each is a warp; some on the CPU; elsewhere there is one.
-fn shards(bench: &Bench, on_a_gpu: u32) -> u32 {
+pub(super) fn shards(bench: &Bench, on_a_gpu: u32) -> u32 {
     let default = match bench.runtime.backend() {
         Backend::Cuda => on_a_gpu,
         Backend::Cpu => 4,
@@ -27,20 +27,20 @@ fn shards(bench: &Bench, on_a_gpu: u32) -> u32 {
 }
 
 /// The counters of several kernels.
-struct Watches<'a>(Vec<(&'a KernelHandle, Watch<'a>)>);
+pub(super) struct Watches<'a>(Vec<(&'a KernelHandle, Watch<'a>)>);
 
 impl<'a> Watches<'a> {
-    fn begin<const N: usize>(kernels: [&'a KernelHandle; N]) -> Self {
+    pub(super) fn begin<const N: usize>(kernels: [&'a KernelHandle; N]) -> Self {
         Self(kernels.into_iter().map(|kernel| (kernel, Watch::begin(kernel))).collect())
     }
 
     /// Waits until each has handled so many.
-    fn settled<const N: usize>(&self, handled: [u64; N]) -> Result<(), Unproven> {
+    pub(super) fn settled<const N: usize>(&self, handled: [u64; N]) -> Result<(), Unproven> {
         self.0.iter().zip(handled).try_for_each(|((_, watch), handled)| watch.settled(handled))
     }
 
     /// The evidence that each has handled exactly so many, summed.
-    fn end<const N: usize>(
+    pub(super) fn end<const N: usize>(
         self,
         handled: [u64; N],
         replies: u64,
@@ -225,6 +225,7 @@ pub fn pipeline_events(bench: &Bench) -> Measured {
     })
 }
 
-fn must_be<T: PartialEq + std::fmt::Debug>(what: &str, is: T, must: T) -> Result<(), Unproven> {
+/// Evidence that is not to be argued with.
+pub(super) fn must_be<T: PartialEq + std::fmt::Debug>(what: &str, is: T, must: T) -> Result<(), Unproven> {
     if is == must { Ok(()) } else { Err(Unproven(format!("{what}: {is:?}, and must be {must:?}"))) }
 }

@@ -120,7 +120,7 @@ pub async fn what_a_kernel_of_another_device_sends_in_excess_waits_and_requests_
 /// One that nobody takes for long does not take the room of those that came and were taken after it.
 pub async fn one_that_waits_for_long_takes_the_room_of_one(stage: &Stage<'_>) -> Outcome {
     let bin: ActorRef<Bin> =
-        stage.launch(options().shards(1).instances(4).mailbox(8).overflow(Overflow::Reject)).await?;
+        stage.launch(options().shards(1).instances(4).mailbox(16).overflow(Overflow::Reject)).await?;
     let mill: ActorRef<Mill> = stage.launch(options().shards(1)).await?;
     same("sown", sow(&mill, 0, 1, true).await?, Sown { ok: 1, full: 0 })?;
     let mut all = [1, 0, 0, 0];

@@ -22,6 +22,10 @@ mod ping_pong;
 mod pipeline;
 mod random;
 mod ring;
+// The report times the same actors.
+#[path = "../../../examples/report/src/actors/talking.rs"]
+#[allow(dead_code)]
+mod talking;
 
 use common::arguments::Arguments;
 use evidence::Outcome;
@@ -29,6 +33,7 @@ use ringkernel::prelude::*;
 use ringkernel_tests::machine::{BACKENDS, Collection, Stop, assemble, backend_name};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+pub use talking::mix;
 
 /// How much, and how. 0: the case's choice.
 #[derive(Clone, Copy)]
@@ -73,16 +78,6 @@ impl Load {
             None => options,
         }
     }
-}
-
-/// Xorshift: numbers that look random, from one to the next. Never 0 unless given 0.
-#[device_fn]
-pub fn mix(random: u32) -> u32 {
-    let mut x = random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    x
 }
 
 type Case = fn(&RingKernel, &Load) -> Result<Outcome, String>;
@@ -179,13 +174,13 @@ fn tests() -> ExitCode {
         ring::Link::DESCRIPTOR,
         exchange::left::Side::DESCRIPTOR,
         exchange::right::Side::DESCRIPTOR,
-        random::Hopper::DESCRIPTOR,
+        talking::Hopper::DESCRIPTOR,
         ping_pong::Ping::DESCRIPTOR,
         ping_pong::Pong::DESCRIPTOR,
-        pipeline::first::Stage::DESCRIPTOR,
-        pipeline::second::Stage::DESCRIPTOR,
-        pipeline::third::Stage::DESCRIPTOR,
-        pipeline::last::Stage::DESCRIPTOR,
+        talking::first::Stage::DESCRIPTOR,
+        talking::second::Stage::DESCRIPTOR,
+        talking::third::Stage::DESCRIPTOR,
+        talking::last::Stage::DESCRIPTOR,
     ] {
         tests.add(format!("mesh::device_code_assembles::{}", descriptor.id), move |machine| {
             assemble(&machine.ptxas()?, descriptor.id, &module_text(descriptor, 70), "sm_75")?;

@@ -1,43 +1,13 @@
 //! Random destinations: many small actors, each message sent on to any of them. The handler does as little as it can, so this is what the way
 //! from handler to handler carries.
 
+use super::Load;
 use super::evidence::{Outcome, Seen, Watch, check_counters, text};
-use super::{Load, mix};
+use super::talking::{Hop, Hopper, mix};
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
 use ringkernel::runtime::launch;
 use std::time::{Duration, Instant};
-
-#[derive(RingMessage, Clone, Copy, Debug)]
-pub struct Hop {
-    pub random: u32,
-    /// How often it is still to be sent on.
-    pub left: u32,
-    pub instances: u32,
-}
-
-#[ring_kernel(id = "mesh.hopper")]
-#[derive(Default)]
-pub struct Hopper {
-    handled: u32,
-    /// Hops that did not come to pass because a mailbox was full.
-    given_up: u32,
-}
-
-#[ring_kernel]
-impl Hopper {
-    #[handler]
-    fn hop(&mut self, ctx: &mut RingContext, hop: Hop) {
-        self.handled = self.handled.wrapping_add(1);
-        if hop.left > 0 {
-            let random = mix(hop.random);
-            let on = Hop { random, left: hop.left - 1, instances: hop.instances };
-            if !ctx.send::<Self>((random >> 3) % hop.instances, on).is_ok() {
-                self.given_up = self.given_up.wrapping_add(hop.left);
-            }
-        }
-    }
-}
 
 pub fn run(runtime: &RingKernel, load: &Load) -> Result<Outcome, String> {
     let instances = load.instances(1_000_000);

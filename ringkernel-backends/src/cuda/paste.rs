@@ -5,6 +5,9 @@
 //! the messages that sixteen warps can handle. So their text is put where the calls were: parameters become
 //! the loop's registers, `ret` becomes a branch, and each body gets braces of its own, which scope its registers and labels.
 //!
+//! The first words of a message lie in registers of the loop too, `%m0` to `%m5`. A handler whose message has a fixed size reads them there: what is
+//! stored to memory and loaded again takes some forty cycles.
+//!
 //! Functions that handlers call (for the remainder of floats, say) stay functions. What handlers call of the loop (`ringkernel_send` and its like, which
 //! are declared `.extern` in their text) is pasted too: see [`Calls`].
 
@@ -12,6 +15,9 @@ use std::collections::HashMap;
 
 /// What the loop passes in, as registers `%rk_<name>`; the answer is `%rk_result`.
 const PARAMETERS: [&str; 6] = ["state", "message", "reply", "tag", "instance", "words"];
+
+/// The first so many words of a message are in `%m0`, `%m1` and so on.
+const IN_REGISTERS: u32 = 6;
 
 /// An actor's PTX, ready to be joined.
 pub(super) struct Pasted {
@@ -111,7 +117,7 @@ pub(super) fn paste(ptx: &str, calls: &mut Calls) -> Pasted {
     let mut pasting =
         Pasting { functions: &by_name, calls, text: String::new(), returns: 0, used: Vec::new() };
     if let Some(dispatch) = by_name.get("ringkernel_dispatch") {
-        pasting.block(&dispatch.body);
+        pasting.block(&dispatch.body, false);
         pasting.used.push(dispatch.name);
     }
     for function in functions.iter().filter(|function| !pasting.used.contains(&function.name)) {
@@ -141,8 +147,8 @@ impl<'a> Pasting<'a> {
         self.text.push('\n');
     }
 
-    /// A function's body as a block that ends at the label behind it.
-    fn block(&mut self, body: &[&'a str]) {
+    /// A function's body as a block that ends at the label behind it. `in_registers`: its message's first words are.
+    fn block(&mut self, body: &[&'a str], in_registers: bool) {
         self.returns += 1;
         let end = format!("RK_RETURN_{}", self.returns);
         self.line("    {");
@@ -153,6 +159,8 @@ impl<'a> Pasting<'a> {
                 let inner: Vec<_> = lines.by_ref().take_while(|line| line.trim() != "}").collect();
                 self.call_or_braces(&inner);
             } else if let Some(moved) = parameter(code) {
+                self.line(&format!("    {moved}"));
+            } else if let Some(moved) = load_of_message(code).filter(|_| in_registers) {
                 self.line(&format!("    {moved}"));
             } else if let Some(value) = code.strip_prefix("st.param.b64 [result], ") {
                 self.line(&format!("    mov.b64 %rk_result, {value}"));
@@ -184,7 +192,8 @@ impl<'a> Pasting<'a> {
         match (callee, answer) {
             (Some(function), Some(register)) => {
                 self.used.push(function.name);
-                self.block(&function.body);
+                let in_registers = has_fixed_message(function) && only_loads_message(&function.body);
+                self.block(&function.body, in_registers);
                 self.line(&format!("    mov.b64 {register}, %rk_result;"));
             }
             _ => {
@@ -202,6 +211,45 @@ fn parameter(code: &str) -> Option<String> {
     let (register, name) = rest.split_once(',')?;
     let name = name.trim().strip_prefix('[')?.strip_suffix("];")?;
     PARAMETERS.contains(&name).then(|| format!("mov.{ty} {register}, %rk_{name};"))
+}
+
+/// `ld.u32 %r0, [%message+4];` as a move from the registers with the message's first words, where all of it lies there.
+fn load_of_message(code: &str) -> Option<String> {
+    let at = code.find("ld.")?;
+    let (condition, code) = code.split_at(at);
+    let (ty, rest) = code.strip_prefix("ld.")?.split_once(' ')?;
+    let (register, place) = rest.split_once(',')?;
+    let place = place.trim().strip_prefix("[%message")?.strip_suffix("];")?;
+    let offset: u32 = if place.is_empty() { 0 } else { place.strip_prefix('+')?.parse().ok()? };
+    let (first, words) = (offset / 4, if ty.ends_with("64") { 2 } else { 1 });
+    if !offset.is_multiple_of(4) || first + words > IN_REGISTERS {
+        return None;
+    }
+    match ty {
+        "u32" | "s32" | "b32" | "f32" => Some(format!("{condition}mov.b32 {register}, %m{first};")),
+        "u64" | "s64" | "b64" | "f64" => {
+            Some(format!("{condition}mov.b64 {register}, {{%m{first}, %m{}}};", first + 1))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a handler's message always has as many words, so that it lies where messages do.
+fn has_fixed_message(function: &Function<'_>) -> bool {
+    !function.text[0].contains(".param .b32 words")
+}
+
+/// Whether a body does nothing with its message but load from it, and has no registers that are called as those are that have its words.
+fn only_loads_message(body: &[&str]) -> bool {
+    body.iter().all(|line| {
+        let code = line.split("//").next().unwrap_or_default().trim();
+        let loads = code.contains("[%message") && !code.contains("st.");
+        let declares = code.starts_with(".reg ");
+        let mentions = code.contains("%message");
+        !code.contains("%m<")
+            && !(0..IN_REGISTERS).any(|word| code.contains(&format!("%m{word}")))
+            && (!mentions || loads || declares || parameter(code).is_some())
+    })
 }
 
 /// Whether a function's parameters are what dispatch was given itself, and passes on.
@@ -275,5 +323,50 @@ Ferret:
         }
         assert!(!lines.iter().any(|line| line.contains("param.b64 [result]") || line.ends_with(" ret;")));
         assert_eq!(pasted.dispatch.matches('{').count(), pasted.dispatch.matches('}').count());
+    }
+
+    fn loads(declared: &str, parameters: &str, line: &str) -> Vec<String> {
+        let text = ACTOR
+            .replacen(
+                "instance)\n{\n",
+                &format!("instance{parameters})\n{{\n    {declared}\n    {line}\n"),
+                1,
+            )
+            .replace("call (result_), helper, (%r0);", "call (result_), helper, (%r1);");
+        let pasted = paste(&text, &mut Calls::new(|_| None));
+        pasted.dispatch.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_first_words_of_a_message_of_fixed_size_are_taken_from_registers() {
+        for (load, moved) in [
+            ("ld.u32 %r0, [%message];", "mov.b32 %r0, %m0;"),
+            ("ld.f32 %r0, [%message+20];", "mov.b32 %r0, %m5;"),
+            ("@%p ld.s64 %r0, [%message+16];", "@%p mov.b64 %r0, {%m4, %m5};"),
+            // Not all of it is there, or it is less than a word.
+            ("ld.u32 %r0, [%message+24];", "ld.u32 %r0, [%message+24];"),
+            ("ld.f64 %r0, [%message+20];", "ld.f64 %r0, [%message+20];"),
+            ("ld.u8 %r0, [%message+8];", "ld.u8 %r0, [%message+8];"),
+            ("ld.u32 %r0, [%message+6];", "ld.u32 %r0, [%message+6];"),
+        ] {
+            let lines = loads("ld.param.b64 %message, [message];", "", load);
+            assert!(lines.contains(&moved.to_owned()), "{load}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_may_lie_elsewhere_or_be_written_is_read_in_memory() {
+        let load = "ld.u32 %r0, [%message];";
+        for (declared, parameters) in [
+            ("", ", .param .b32 words"),
+            ("st.u32 [%message], 7;", ""),
+            ("add.u64 %message, %message, 8;", ""),
+            ("mov.b64 %state, %message;", ""),
+            (".reg .b32 %m0;", ""),
+            (".reg .b32 %m<9>;", ""),
+        ] {
+            let lines = loads(declared, parameters, load);
+            assert!(lines.contains(&load.to_owned()), "{declared}{parameters}: {lines:?}");
+        }
     }
 }

@@ -49,7 +49,8 @@ impl Registry {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         retain_resident(&mut kernels);
         let resident: Vec<_> = kernels.iter().filter_map(Weak::upgrade).collect();
-        let taken: f64 = resident.iter().map(|kernel| kernel.multiprocessors()).sum();
+        // An empty sum is -0.
+        let taken = resident.iter().fold(0.0, |taken, kernel| taken + kernel.multiprocessors());
         let wanted = core.multiprocessors();
         if resident.len() >= MOST_GRIDS || !fits(self.multiprocessors, taken, wanted, core.block()) {
             let mut detail = format!(
@@ -105,9 +106,12 @@ fn retain_resident(kernels: &mut Vec<Weak<Core>>) {
 /// Whether blocks that take `wanted` multiprocessors together, and `block` of one each, surely find room where `taken` are taken.
 ///
 /// Blocks of other sizes leave gaps: with less than `block` free everywhere, there is none for this one although the gaps add up. So the last block of
-/// it finds a place as long as what is taken before does not leave less than `block` on every multiprocessor.
+/// it finds a place as long as what is taken before does not leave less than `block` on every multiprocessor. Where nothing is taken, there are
+/// no gaps.
 fn fits(multiprocessors: u32, taken: f64, wanted: f64, block: f64) -> bool {
-    block <= 1.0 && taken + wanted <= multiprocessors as f64 * (1.0 - block) + block
+    let all = multiprocessors as f64;
+    let room = if taken > 0.0 { all * (1.0 - block) + block } else { all };
+    block <= 1.0 && taken + wanted <= room
 }
 
 #[cfg(test)]
@@ -125,5 +129,8 @@ mod tests {
         // A block that needs a multiprocessor for itself, and one that needs more.
         assert!(fits(132, 0.0, 1.0, 1.0) && !fits(132, 0.1, 1.0, 1.0));
         assert!(!fits(132, 0.0, 1.1, 1.1));
+        // Alone, blocks of one size leave no gaps.
+        assert!(fits(132, 0.0, 132.0, 1.0 / 8.0) && !fits(132, 0.0, 132.125, 1.0 / 8.0));
+        assert!(!fits(132, block, 128.0, 1.0 / 8.0));
     }
 }

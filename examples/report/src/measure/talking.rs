@@ -98,12 +98,14 @@ pub fn hop_random(bench: &Bench) -> Measured {
         let hoppers = start::<Hopper>(bench, options.mailbox(1024)).await?;
         let watches = Watches::begin([&hoppers]);
         let mut handled = 0;
-        let mut random = 1;
+        let mut seed = 0u32;
         // At least so many hops each that what the host seeds them with is nothing beside them.
         let rounds = rounds(&bench.arguments, u32::MAX, async |count| {
             let left = count.div_ceil(under_way).saturating_mul(FAR);
+            // Each goes its own way: of those that follow each other through the same instances, the first would hold up the rest.
             let hops = (0..under_way).map(|_| {
-                random = mix(random);
+                seed = seed.wrapping_add(0x9e37_79b9);
+                let random = mix(seed | 1);
                 ((random >> 3) % CROWD, Hop { random, left, instances: CROWD })
             });
             hoppers.tell_many_at(hops).await?;

@@ -115,6 +115,9 @@ pub(super) fn launch(gpu: &Arc<Gpu>, spec: LaunchSpec) -> Result<Arc<dyn Kernel>
         thread: OnceLock::new(),
         engine: Mutex::new(engine),
     });
+    if !descriptor.mesh.receives.is_empty() {
+        core.open_mailbox()?;
+    }
     let dispatcher = core.clone();
     let thread = thread::Builder::new()
         .name("ringkernel-wgpu".into())

@@ -88,6 +88,14 @@ impl Core {
         mesh.refresh(me)
     }
 
+    /// Gives the kernel its mailbox before anybody has met it: one whose handlers ask for messages gets them there, also what comes by way of the
+    /// host.
+    pub(in crate::wgpu) fn open_mailbox(self: &Arc<Self>) -> Result<(), DeviceError> {
+        let mesh = &mut *self.gpu.mesh.lock();
+        mesh.sweep();
+        mesh.mailbox(self).map(drop)
+    }
+
     /// See [`Kernel::missed`].
     pub(in crate::wgpu) fn missed(&self, topic: usize) -> Vec<u64> {
         let mesh = self.gpu.mesh.lock();
@@ -101,7 +109,8 @@ impl Core {
         mailbox.map_or_else(MailboxSnapshot::default, |mailbox| mailbox.snapshot())
     }
 
-    /// See [`Kernel::relay`]. What is relayed goes into the mailbox, behind what is there. Who has none gets it as a request.
+    /// See [`Kernel::relay`]. What is relayed goes into the mailbox, behind what is there. Who has none gets it as a request: its
+    /// handlers ask for nothing.
     pub(in crate::wgpu) fn relay(&self, header: Header, payload: &[u8]) -> Sent {
         if self.check_alive().is_err() || payload.len().div_ceil(4) > self.plan.request.payload_words() {
             return Sent::Gone;

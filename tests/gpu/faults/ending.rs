@@ -13,6 +13,31 @@ use ringkernel_backends::abi::HasTerminated;
 use std::time::Duration;
 
 const SHARDS: u32 = 2;
+/// Messages under way among kernels that talk.
+const TOKENS: u32 = 8;
+
+#[derive(RingMessage, Clone, Copy, Debug)]
+pub struct Token {
+    left: u32,
+}
+
+#[ring_kernel(id = "faults.passer")]
+#[derive(Default)]
+pub struct Passer {
+    handled: u32,
+    refused: u32,
+}
+
+#[ring_kernel]
+impl Passer {
+    #[handler]
+    fn pass(&mut self, ctx: &mut RingContext, token: Token) {
+        self.handled += 1;
+        if token.left > 0 && !ctx.send::<Self>(1 - ctx.instance(), Token { left: token.left - 1 }).is_ok() {
+            self.refused += 1;
+        }
+    }
+}
 
 pub fn after_so_many_messages(ground: &Ground) -> Outcome {
     let each = ground.number("--messages", 256, 512)?.next_multiple_of(8);
@@ -61,6 +86,25 @@ pub fn after_so_many_messages(ground: &Ground) -> Outcome {
         smol::block_on(worker.terminate()).map_err(text)?;
         all += sent;
     }
+    all += that_talk(&runtime, each)?;
     smol::block_on(runtime.shutdown()).map_err(text)?;
-    Ok(format!("two kernels ended by themselves after {all} messages"))
+    Ok(format!("three kernels ended by themselves after {all} messages"))
+}
+
+/// Two shards hand messages to each other, and have each handled so many when none is left.
+fn that_talk(runtime: &RingKernel, each: u64) -> Result<u64, String> {
+    let options = LaunchOptions::default().instances(SHARDS).shards(SHARDS).stop_after(each);
+    let passer = smol::block_on(ringkernel::__private::launch::<Passer>(runtime, options)).map_err(text)?;
+    let left = each as u32 * SHARDS / TOKENS - 1;
+    for token in 0..TOKENS {
+        passer.at(token % SHARDS).and_then(|to| to.tell_blocking(Token { left })).map_err(text)?;
+    }
+    let ended =
+        eventually(Duration::from_secs(30), || passer.control().has_terminated == HasTerminated::Done);
+    ensure(ended, || format!("it does not end: {:?}", passer.control()))?;
+    let (control, handled) = (passer.control(), each * SHARDS as u64);
+    let seen = (control.messages_processed, control.errors_encountered, passer.mailbox().received);
+    ensure(seen == (handled, 0, handled - u64::from(TOKENS)), || format!("{seen:?} of {handled}"))?;
+    smol::block_on(passer.terminate()).map_err(text)?;
+    Ok(handled)
 }

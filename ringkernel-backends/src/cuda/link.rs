@@ -279,6 +279,16 @@ mod tests {
         }
     }
 
+    /// With a second one ptxas does not bring the warp together behind it, and every message takes twice as long.
+    #[test]
+    fn what_one_lane_does_alone_has_one_way_in() {
+        let (_, inside) =
+            RUNTIME.split_once("    @!%p bra            HANDLED;\n").expect("the branch around it");
+        let (inside, _) = inside.split_once("HANDLED:\n").expect("where the warp meets");
+        assert!(inside.contains("{DISPATCH}"), "{inside}");
+        assert!(!inside.lines().any(|line| line.trim_end().ends_with(':')), "{inside}");
+    }
+
     #[test]
     fn the_joined_module_assembles_for_every_target() {
         assembles("the_joined_module_assembles_for_every_target", |cc| module_text(&ACCOUNT, cc));

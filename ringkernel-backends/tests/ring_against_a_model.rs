@@ -4,7 +4,7 @@
 //! `PROPTEST_CASES` sets how many sequences (256). A failure prints the shortest sequence that fails.
 
 use proptest::prelude::*;
-use ringkernel_backends::abi::ring::{Consumer, Full, RawMemory, Ring};
+use ringkernel_backends::abi::ring::{Consumer, Full, LINE_WORDS, RawMemory, Ring};
 use ringkernel_backends::abi::slot::{Correlation, Header, SlotShape};
 use std::collections::VecDeque;
 
@@ -121,7 +121,22 @@ impl Pair {
             payload.copy_to(&mut looked);
             (header, payload.words())
         });
+        // What takes many in a row finds the same, where it is in the first line of its slot.
+        let run = self.consumer.run(&self.ring);
+        let small = run.look().map(|(header, pairs)| {
+            let pairs = pairs.iter().flat_map(|pair| [*pair as u32, (pair >> 32) as u32]);
+            (header, pairs.take(header.words.into()).collect::<Vec<u32>>())
+        });
+        let expected = peeked.filter(|(_, words)| *words <= LINE_WORDS);
+        prop_assert_eq!(small, expected.map(|(header, words)| (header, looked[..words].to_vec())));
         let got = self.consumer.pop(&self.ring, &mut words);
+        let mut ahead = run;
+        ahead.advance();
+        prop_assert_eq!(ahead.consumer().position(), run.consumer().position().wrapping_add(1));
+        prop_assert_eq!(
+            run.correlation_ahead(1),
+            self.queue.get(1).map(|(header, _)| header.correlation.index)
+        );
         prop_assert_eq!(peeked, got.map(|header| (header, header.words as usize)));
         let Some((header, payload)) = self.queue.pop_front() else {
             prop_assert_eq!(got, None);

@@ -2,10 +2,10 @@
 //! [`mesh`](crate::mesh).
 
 use crate::flight::{self, Cells, FLIGHTS};
-use crate::lane::Sink;
+use crate::lane::{Row, STEP, Sink};
 use crate::live::LiveKernel;
 use crate::mesh::Gathered;
-use ringkernel_backends::abi::ring::{Payload, prefetch};
+use ringkernel_backends::abi::ring::{LINE_PAIRS, LINE_WORDS, Payload, prefetch};
 use ringkernel_backends::abi::slot::{GENERATION_MASK, OUTPUT, PUBLISHED};
 use ringkernel_backends::abi::{Correlation, Header};
 use std::sync::MutexGuard;
@@ -51,6 +51,66 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// Keeps what handlers gave out of one type, as long as it lies in a row.
+    #[inline(never)]
+    fn gather_row(&mut self, tag: u32, row: &mut Row<'_>) {
+        let outlets = &self.live.outlets;
+        if self.outputs.is_none() {
+            self.outputs = outlets.gathered(self.shard);
+        }
+        let Some(chunk) = self.outputs.as_mut().and_then(|gathered| outlets.chunk(gathered, tag)) else {
+            return;
+        };
+        // Here, for the compiler to keep it in registers.
+        let mut here = *row;
+        let mut any = true;
+        while any {
+            here.fetch();
+            chunk.extend((0..STEP).map_while(|_| {
+                let small =
+                    here.look().filter(|(header, _)| header.tag == tag && is_output(header.correlation));
+                any = small.is_some();
+                if any {
+                    here.advance();
+                }
+                small
+            }));
+        }
+        *row = here;
+    }
+
+    /// Delivers replies to one flight, as long as they lie in a row.
+    #[inline(never)]
+    fn deliver_row(&mut self, flight: usize, row: &mut Row<'_>) {
+        // Who has a reply finds what came before it.
+        self.hand_over();
+        let Some(cells) = self.live.flights.cells(flight) else { return };
+        let mut count = 0;
+        let mut here = *row;
+        'row: loop {
+            if here.fetch() {
+                let cells_soon = here.soon().filter_map(|index| flight::cell_of(flight, index));
+                cells_soon.filter_map(|cell| cells.state(cell)).for_each(prefetch);
+            }
+            for _ in 0..STEP {
+                let Some((header, pairs)) = here.look() else { break 'row };
+                let Correlation { index, generation } = header.correlation;
+                let Some(cell) = flight::cell_of(flight, index) else { break 'row };
+                if generation & !GENERATION_MASK != 0 {
+                    break 'row;
+                }
+                let shape = flight::shape(header.tag, header.words.into());
+                count += u32::from(cells.deliver(cell, generation, shape, |places| put_three(pairs, places)));
+                here.advance();
+            }
+        }
+        *row = here;
+        if count > 0 {
+            self.touched |= 1 << flight;
+            self.counts[flight] += count;
+        }
+    }
+
     /// Hands over what was kept.
     #[inline(never)]
     fn hand_over(&mut self) {
@@ -70,19 +130,24 @@ impl<'a> Delivery<'a> {
 /// Puts the words of a reply where its cell has them, as many as there is room for.
 #[inline(always)]
 fn put(payload: &Payload<'_>, pairs: &[AtomicU64]) {
+    for (group, three) in (0..payload.words().div_ceil(LINE_WORDS)).zip(pairs.chunks(LINE_PAIRS)) {
+        put_three(payload.six(group), three);
+    }
+}
+
+/// Puts so much of it there as there is room for.
+#[inline(always)]
+fn put_three([a, b, c]: [u64; LINE_PAIRS], places: &[AtomicU64]) {
     // Relaxed: see `Cells::deliver`.
     let store = |place: &AtomicU64, pair| place.store(pair, Ordering::Relaxed);
-    // Most replies are small, and each of the same kind.
-    let [a, b, c] = payload.six(0);
-    if let [x, y, rest @ ..] = pairs {
-        store(x, a);
-        store(y, b);
-        rest.first().into_iter().for_each(|z| store(z, c));
-    }
-    if payload.words() > 6 {
-        for (group, three) in (0..payload.words().div_ceil(6)).zip(pairs.chunks(3)).skip(1) {
-            three.iter().zip(payload.six(group)).for_each(|(place, pair)| store(place, pair));
+    match places {
+        [x, y, rest @ ..] => {
+            store(x, a);
+            store(y, b);
+            rest.first().into_iter().for_each(|z| store(z, c));
         }
+        [x] => store(x, a),
+        [] => {}
     }
 }
 
@@ -99,6 +164,23 @@ fn is_output(correlation: Correlation) -> bool {
 }
 
 impl Sink for Delivery<'_> {
+    #[inline]
+    fn take(&mut self, row: &mut Row<'_>) {
+        while let Some((header, _)) = row.look() {
+            let before = row.left();
+            if is_output(header.correlation) {
+                self.gather_row(header.tag, row);
+            } else if is_own(header.correlation)
+                && let Some((flight, _)) = flight::named(header.correlation)
+            {
+                self.deliver_row(flight, row);
+            }
+            if row.left() == before {
+                break;
+            }
+        }
+    }
+
     #[inline]
     fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]) {
         if !is_own(header.correlation) {

@@ -11,10 +11,10 @@
 
 use crate::hlc::HOST;
 use crate::room::Room;
-use ringkernel_backends::abi::ring::{Batch, Consumer, Payload};
+use ringkernel_backends::abi::ring::{Batch, Consumer, LINE_PAIRS, Payload, Run};
 use ringkernel_backends::abi::{Full, Header};
 use ringkernel_backends::kernel::Port;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Payload words of a single request's reply that are copied to the drainer's stack; a flight's go from the slot into their cell.
@@ -22,6 +22,8 @@ const ON_STACK: usize = 64;
 
 /// What the drainer does with what it finds.
 pub(crate) trait Sink {
+    /// Takes as many from the row as are of a kind that it takes in a row, which may be none.
+    fn take(&mut self, row: &mut Row<'_>);
     /// Takes a reply. `words` has room for its words, for who wants them in a row.
     fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]);
     /// A reply of this correlation index will be delivered soon.
@@ -36,18 +38,89 @@ pub(crate) struct Lane {
     signals: AtomicU64,
     /// The next reply to be taken. Written by the drainer.
     position: AtomicU64,
+    /// Whether the last drain found many. Written by the drainer.
+    many: AtomicBool,
     /// Where replies that are large are copied to. The lock is never contended (see above).
     large: Mutex<Vec<u32>>,
     /// Where senders wait.
     pub(crate) room: Room,
 }
 
-/// After so many replies there may be more.
+/// After so many replies there may be more, and where there were so many the last time.
 const MANY: u64 = 8;
 /// Where there are, the slot so far ahead is fetched,
-const AHEAD: u64 = 24;
+const AHEAD: u64 = 32;
 /// and the cell of the reply so far ahead.
 const SOON: u64 = 12;
+/// In a row, this is done for so many at a time.
+pub(crate) const STEP: u64 = 8;
+
+/// Small messages that lie one behind another in a ring, for a sink to take as many of as are of one kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    run: Run<'a>,
+    /// Where the host's clock is at least.
+    clock: u64,
+    /// How many were taken since slots were given back, and when that is to be done.
+    taken: u64,
+    most: u64,
+    /// After how many there may be more.
+    many: u64,
+}
+
+impl Row<'_> {
+    /// The next message, if it is there, small, and to be taken now: its header, and its words, two in each.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> Option<(Header, [u64; LINE_PAIRS])> {
+        if self.taken >= self.most {
+            return None;
+        }
+        let (header, pairs) = self.run.look()?;
+        // First: what anybody does who has the reply is after it.
+        if header.hlc > self.clock {
+            self.clock = seen(header.hlc, self.clock);
+        }
+        Some((header, pairs))
+    }
+
+    /// How many may still be taken before slots are given back.
+    #[inline]
+    pub(crate) fn left(&self) -> u64 {
+        self.most.saturating_sub(self.taken)
+    }
+
+    /// It was taken.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self) {
+        self.run.advance();
+        self.taken += 1;
+    }
+
+    /// To be called before each [`STEP`] messages. Where there may be many, fetches what comes then, so that the loop that takes them has nothing else to
+    /// do; and says whether those are there whose correlation [`soon`](Self::soon) tells.
+    #[inline(always)]
+    pub(crate) fn fetch(&self) -> bool {
+        // A device's writes leave nothing of them in our caches.
+        if self.taken < self.many || self.run.correlation_ahead(SOON + STEP - 1).is_none() {
+            return false;
+        }
+        (AHEAD..AHEAD + STEP).for_each(|ahead| self.run.prefetch_ahead(ahead));
+        true
+    }
+
+    /// The correlation indices of as many messages that come soon.
+    #[inline(always)]
+    pub(crate) fn soon(&self) -> impl Iterator<Item = u32> {
+        (SOON..SOON + STEP).filter_map(|ahead| self.run.correlation_ahead(ahead))
+    }
+}
+
+/// A message of this timestamp was found. Says where the host's clock is at least, which was there or 0.
+#[cold]
+#[inline(never)]
+fn seen(hlc: u64, clock: u64) -> u64 {
+    HOST.seen(hlc, clock != 0)
+}
 
 impl Lane {
     pub(crate) fn new(port: &Port) -> Self {
@@ -55,6 +128,7 @@ impl Lane {
         Self {
             signals: AtomicU64::new(0),
             position: AtomicU64::new(port.replies.consumer().position()),
+            many: AtomicBool::new(false),
             large: Mutex::new(vec![0; if words > ON_STACK { words } else { 0 }]),
             room: Room::default(),
         }
@@ -81,6 +155,30 @@ impl Lane {
     pub(crate) fn is_ready(&self, port: &Port) -> bool {
         // Relaxed: see above; the drainer's exchange of `signals` orders the rest.
         port.replies.is_published(self.position.load(Ordering::Relaxed))
+    }
+
+    /// Fetches what [`is_ready`](Self::is_ready) looks at, for who will ask soon; and where there were many the last time, what
+    /// [`fetch_many`](Self::fetch_many) looks at.
+    #[inline]
+    pub(crate) fn fetch(&self, port: &Port) {
+        // Relaxed, both: for a hint.
+        let position = self.position.load(Ordering::Relaxed);
+        port.replies.prefetch(position);
+        if self.many.load(Ordering::Relaxed) {
+            port.replies.prefetch(position.wrapping_add(SOON));
+        }
+    }
+
+    /// Fetches what whoever drains will begin with, where there are many as there were the last time: all at once, not each when it is looked at.
+    #[inline]
+    pub(crate) fn fetch_many(&self, port: &Port) {
+        // Relaxed, both: for a hint.
+        if self.many.load(Ordering::Relaxed) {
+            let position = self.position.load(Ordering::Relaxed);
+            if port.replies.correlation_at(position.wrapping_add(SOON)).is_some() {
+                (0..AHEAD).for_each(|ahead| port.replies.prefetch(position.wrapping_add(ahead)));
+            }
+        }
     }
 
     /// Drains what was published before the call, or leaves it to the thread that is draining.
@@ -131,28 +229,38 @@ impl Lane {
         let mut since = 0;
         // Where the host's clock is at least.
         let mut clock = 0;
+        let first = consumer.position();
+        // Relaxed, here and below: a hint, and the drainer's own.
+        let many = if self.many.load(Ordering::Relaxed) { 0 } else { MANY };
         let give_back = |consumer: &Consumer, sink: &mut _| {
             // Before the head is published: see `is_ready`.
             self.position.store(consumer.position(), Ordering::Relaxed);
             consumer.publish(&port.replies);
             Sink::flush(sink);
         };
-        while let Some((header, payload)) = consumer.peek(&port.replies) {
-            // First: what anybody does who has the reply is after it.
-            if header.hlc > clock {
-                clock = HOST.seen(header.hlc, clock != 0);
+        loop {
+            let mut row = Row { run: consumer.run(&port.replies), clock, taken: since, most: often, many };
+            sink.take(&mut row);
+            (consumer, clock, since) = (row.run.consumer(), row.clock, row.taken);
+            if since < often {
+                // Of another kind, large, or not there.
+                let Some((header, payload)) = consumer.peek(&port.replies) else { break };
+                // First: what anybody does who has the reply is after it.
+                if header.hlc > clock {
+                    clock = seen(header.hlc, clock);
+                }
+                sink.deliver(header, payload, words);
+                consumer.advance();
+                since += 1;
+                // After so many there may be more. A device's writes leave nothing of them in our caches.
+                if since >= many
+                    && let Some(index) = port.replies.correlation_at(consumer.position().wrapping_add(SOON))
+                {
+                    sink.expect(index);
+                    port.replies.prefetch(consumer.position().wrapping_add(AHEAD));
+                }
             }
-            sink.deliver(header, payload, words);
-            consumer.advance();
-            since += 1;
-            // After so many there may be more. A device's writes leave nothing of them in our caches.
-            if since >= MANY
-                && let Some(index) = port.replies.correlation_at(consumer.position().wrapping_add(SOON))
-            {
-                sink.expect(index);
-                port.replies.prefetch(consumer.position().wrapping_add(AHEAD));
-            }
-            if since == often {
+            if since >= often {
                 since = 0;
                 give_back(&consumer, sink);
             }
@@ -160,6 +268,7 @@ impl Lane {
         if since > 0 {
             give_back(&consumer, sink);
         }
+        self.many.store(consumer.position().wrapping_sub(first) >= MANY, Ordering::Relaxed);
     }
 
     /// Wakes senders where there is room. See [`Room::call`] for the fence it takes.

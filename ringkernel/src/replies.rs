@@ -158,7 +158,7 @@ impl<'a, I, R> Replies<'a, I, R> {
 
     /// Looks at every ring for replies.
     fn drain(&self) {
-        (0..self.live.lanes.len()).for_each(|shard| self.live.try_drain(shard));
+        self.live.try_drain_all();
     }
 
     /// The first shard for which the block holds messages that are not handed over.
@@ -450,7 +450,7 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                     <= Duration::from_nanos(looking.nanos as u64)
                 {
                     for _ in 0..LOOKS_A_POLL {
-                        (0..live.lanes.len()).for_each(|shard| live.try_drain(shard));
+                        live.try_drain_all();
                         if flight.look(self.taken) != Found::Waiting {
                             live.patience.paid(looking.nanos);
                             break;

@@ -62,6 +62,7 @@ impl LiveKernel {
     fn collect(&self) -> bool {
         let mut moved = false;
         for (shard, (lane, port)) in self.each_lane().enumerate() {
+            self.fetch_behind(shard);
             if lane.is_ready(port) {
                 moved = true;
                 lane.drain(port, &mut Delivery::to(self, shard));
@@ -111,6 +112,28 @@ impl LiveKernel {
     pub(crate) fn drain_all(&self) {
         let lanes = self.each_lane().enumerate();
         lanes.for_each(|(shard, (lane, port))| lane.drain(port, &mut Delivery::to(self, shard)));
+    }
+
+    /// Fetches what the looks at the rings behind a shard's need.
+    #[inline]
+    fn fetch_behind(&self, shard: usize) {
+        let lane = |shard: usize| self.lanes.get(shard).zip(self.kernel.ports().get(shard));
+        if let Some((lane, port)) = lane(shard + 2) {
+            lane.fetch(port);
+        }
+        if let Some((lane, port)) = lane(shard + 1) {
+            lane.fetch_many(port);
+        }
+    }
+
+    /// Drains every ring in which something is, and which nobody drains.
+    pub(crate) fn try_drain_all(&self) {
+        for (shard, (lane, port)) in self.each_lane().enumerate() {
+            self.fetch_behind(shard);
+            if lane.is_ready(port) {
+                lane.try_drain(port, &mut Delivery::to(self, shard));
+            }
+        }
     }
 
     /// Drains a shard's ring, if something is there and nobody does.
@@ -419,6 +442,11 @@ pub(crate) trait Words {
     fn word(&self, at: usize) -> Option<u32>;
     /// Copies them to `bytes`, a multiple of eight.
     fn copy_to(&self, bytes: &mut [u8]);
+    /// The first `2 * N` of them, two in each, where they lie like that. Those beyond the end may be anything.
+    #[inline]
+    fn pairs<const N: usize>(&self) -> Option<[u64; N]> {
+        None
+    }
 }
 
 impl Words for [AtomicU32] {
@@ -452,6 +480,11 @@ impl Words for Reply<'_> {
             eight.copy_from_slice(&pair.load(Ordering::Relaxed).to_le_bytes());
         }
     }
+    #[inline(always)]
+    fn pairs<const N: usize>(&self) -> Option<[u64; N]> {
+        let first = self.pairs.first_chunk::<N>()?;
+        Some(std::array::from_fn(|at| first[at].load(Ordering::Relaxed)))
+    }
 }
 
 /// Reads a reply of the tag and length of an `R`.
@@ -463,7 +496,32 @@ pub(crate) fn read_exactly<R: RingMessage>(
     let (most, count) = ((R::SIZE as usize).div_ceil(4), words.count());
     let fits = reply_tag == R::TAG && (count == most || (R::VARIABLE && count < most));
     let size = if R::VARIABLE { 4 * count } else { R::SIZE as usize };
-    fits.then(|| with_bytes(size, words, R::decode))
+    if !fits {
+        return None;
+    }
+    // Most are small, and moved in registers: the compiler knows which of these it is.
+    if !R::VARIABLE && size <= 24 {
+        if size <= 8 {
+            if let Some([a]) = words.pairs() {
+                return Some(R::decode(&a.to_le_bytes()[..size]));
+            }
+        } else if size <= 16 {
+            if let Some([a, b]) = words.pairs() {
+                return Some(R::decode(&in_a_row([a, b, 0])[..size]));
+            }
+        } else if let Some(three) = words.pairs() {
+            return Some(R::decode(&in_a_row(three)[..size]));
+        }
+    }
+    Some(with_bytes(size, words, R::decode))
+}
+
+/// The bytes of some words.
+#[inline(always)]
+fn in_a_row(words: [u64; 3]) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes.chunks_exact_mut(8).zip(words).for_each(|(eight, word)| eight.copy_from_slice(&word.to_le_bytes()));
+    bytes
 }
 
 /// The first `size` bytes of a reply, to be read.

@@ -52,6 +52,13 @@ pub(crate) fn named(correlation: Correlation) -> Option<(usize, u32)> {
     (index & MARK != 0).then_some(((index >> CELL_BITS) as usize % FLIGHTS, index & ((1 << CELL_BITS) - 1)))
 }
 
+/// The cell of a flight that a correlation index names, if it names one of that flight.
+#[inline]
+pub(crate) fn cell_of(flight: usize, index: u32) -> Option<u32> {
+    let cell = index ^ (MARK | (flight as u32) << CELL_BITS);
+    (cell < MOST as u32).then_some(cell)
+}
+
 impl Flights {
     pub(crate) fn new(reply: usize) -> Self {
         Self { table: [const { OnceLock::new() }; FLIGHTS], reply, vacancy: event_listener::Event::new() }
@@ -139,5 +146,28 @@ impl Deref for Held<'_> {
     #[inline]
     fn deref(&self) -> &Cells {
         &self.flight.cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Where many replies are delivered in a row, a cell is told from everything else as it is where one is.
+        #[test]
+        fn a_cell_of_a_flight_is_what_a_correlation_names_and_nothing_else(
+            flight in 0..FLIGHTS,
+            index in prop_oneof![any::<u32>(), (0..FLIGHTS as u32, 0..MOST as u32).prop_map(|(flight, cell)| MARK | flight << CELL_BITS | cell)],
+        ) {
+            let named = named(Correlation { index, generation: 0 });
+            let expected = named.filter(|(of, cell)| *of == flight && *cell < MOST as u32).map(|(_, cell)| cell);
+            prop_assert_eq!(cell_of(flight, index), expected);
+            if let Some((flight, cell)) = named.filter(|(_, cell)| *cell < MOST as u32) {
+                prop_assert_eq!(cell_of(flight, index), Some(cell));
+                prop_assert!(index < PUBLISHED);
+            }
+        }
     }
 }

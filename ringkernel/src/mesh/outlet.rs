@@ -7,7 +7,7 @@
 
 use crate::live::wake;
 use ringkernel_backends::abi::Header;
-use ringkernel_backends::abi::ring::Payload;
+use ringkernel_backends::abi::ring::{LINE_PAIRS, LINE_WORDS, Payload};
 use ringkernel_backends::mesh::Mesh;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,44 +19,77 @@ pub const MOST_OUTPUTS: usize = 1 << 16;
 /// And their words together, 16 MiB.
 const MOST_WORDS: usize = 1 << 22;
 
-/// Words in front of a message's payload: its instance, how many words follow, its timestamp.
-const HEAD: usize = 4;
-/// Chunks are joined as long as they have no more words than this.
-const JOINED: usize = 4096;
-/// Empty buffers that are kept.
-const SPARE: usize = 8;
+/// 64-bit words in front of a message's payload: its instance and how many words of 32 bits it has, and its timestamp.
+const HEAD: usize = 2;
+/// A chunk of no more 64-bit words than this joins the one before it,
+const SMALL: usize = 512;
+/// as long as they have no more than this together.
+const JOINED: usize = 2048;
+/// Empty buffers that are kept: one for each of many shards,
+const SPARE: usize = 64;
+/// as long as they have no more 64-bit words than this together, 2 MiB.
+const SPARE_WORDS: usize = 1 << 18;
 
 /// Messages of one type, one behind another.
 #[derive(Default)]
 pub(crate) struct Chunk {
-    words: Vec<u32>,
+    /// A head each, then the payload, two words in each. Where that is in the first line of a slot it takes the room of all that fit there, so that
+    /// it moves in one piece.
+    words: Vec<u64>,
     /// Where the next one begins.
     at: usize,
     left: usize,
+    /// Words of payloads that are left.
+    payload: usize,
 }
 
 /// One of them.
 pub(crate) struct Item<'a> {
     pub(crate) instance: u32,
     pub(crate) hlc: u64,
-    pub(crate) words: &'a [u32],
+    /// Words of its payload,
+    pub(crate) count: usize,
+    /// and these, two in each. What lies behind the last is anything.
+    pub(crate) pairs: &'a [u64],
+}
+
+/// 64-bit words that a payload takes in a chunk.
+#[inline]
+fn room_of(words: usize) -> usize {
+    if words <= LINE_WORDS { LINE_PAIRS } else { words.div_ceil(2) }
 }
 
 impl Chunk {
     #[inline]
-    fn head(&mut self, instance: u32, hlc: u64, words: usize) {
-        self.words.extend([instance, words as u32, hlc as u32, (hlc >> 32) as u32]);
+    fn count_in(&mut self, words: usize) {
         self.left += 1;
+        self.payload += words;
+    }
+
+    /// Adds messages of at most [`LINE_WORDS`] words each, two of them in each of three.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, messages: impl Iterator<Item = (Header, [u64; LINE_PAIRS])>) {
+        let (mut count, mut words) = (0, 0);
+        for (header, [a, b, c]) in messages {
+            self.words.extend_from_slice(&[head(header.instance, header.words.into()), header.hlc, a, b, c]);
+            (count, words) = (count + 1, words + usize::from(header.words));
+        }
+        self.left += count;
+        self.payload += words;
     }
 
     /// Adds a message as it lies in a ring.
-    #[inline]
     fn push(&mut self, header: Header, payload: &Payload<'_>) {
         let words = payload.words();
-        self.head(header.instance, header.hlc, words);
-        let begin = self.words.len();
-        self.words.resize(begin + words, 0);
-        payload.copy_to(&mut self.words[begin..]);
+        self.words.extend([head(header.instance, words), header.hlc]);
+        let mut room = room_of(words);
+        self.words.reserve(room);
+        for group in 0..room.div_ceil(LINE_PAIRS) {
+            let pairs = payload.six(group);
+            self.words.extend_from_slice(&pairs[..room.min(LINE_PAIRS)]);
+            room = room.saturating_sub(LINE_PAIRS);
+        }
+        self.count_in(words);
     }
 
     #[inline]
@@ -64,26 +97,39 @@ impl Chunk {
         self.left == 0
     }
 
-    /// Takes the oldest.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<Item<'_>> {
-        let [instance, words, low, high] = *self.words.get(self.at..)?.first_chunk::<HEAD>()?;
-        let begin = self.at + HEAD;
-        let words = self.words.get(begin..begin + words as usize)?;
-        self.at = begin + words.len();
-        self.left -= 1;
-        Some(Item { instance, hlc: low as u64 | (high as u64) << 32, words })
+    /// The oldest.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<Item<'_>> {
+        let [first, hlc, rest @ ..] = self.words.get(self.at..)? else { return None };
+        let (instance, count) = (*first as u32, (*first >> 32) as usize);
+        Some(Item { instance, hlc: *hlc, count, pairs: rest.get(..room_of(count))? })
     }
 
-    /// Words of payloads that are left.
-    fn payload_words(&self) -> usize {
-        self.words.len() - self.at - HEAD * self.left
+    /// Takes the oldest, which has so many words, in so much room.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self, words: usize, room: usize) {
+        self.at += HEAD + room;
+        self.left -= 1;
+        self.payload -= words;
+    }
+
+    /// Takes the oldest.
+    pub(crate) fn next(&mut self) -> Option<Item<'_>> {
+        let Item { instance, hlc, count, pairs } = self.first()?;
+        let (begin, room) = (self.at + HEAD, pairs.len());
+        self.take_first(count, room);
+        Some(Item { instance, hlc, count, pairs: self.words.get(begin..begin + room)? })
     }
 
     fn clear(&mut self) {
-        (self.at, self.left) = (0, 0);
+        (self.at, self.left, self.payload) = (0, 0, 0);
         self.words.clear();
     }
+}
+
+#[inline]
+fn head(instance: u32, words: usize) -> u64 {
+    instance as u64 | (words as u64) << 32
 }
 
 /// The types that a kernel's handlers may give out.
@@ -111,6 +157,8 @@ pub(crate) struct Outlet {
 struct Queue {
     chunks: VecDeque<Chunk>,
     spare: Vec<Chunk>,
+    /// Words that the spare ones have room for.
+    spare_words: usize,
     outputs: usize,
     words: usize,
     /// Streams that found nothing, by their numbers.
@@ -142,12 +190,17 @@ impl Outlets {
         Some(gathered)
     }
 
-    /// A handler gave something out.
+    /// Where messages of a tag are gathered.
     #[inline]
+    pub(crate) fn chunk<'a>(&self, gathered: &'a mut Gathered, tag: u32) -> Option<&'a mut Chunk> {
+        let of_type = |(outlet, _): &(&Outlet, _)| outlet.tag == tag;
+        self.types.iter().zip(&mut gathered.chunks).find(of_type).map(|(_, chunk)| chunk)
+    }
+
+    /// A handler gave something out.
     pub(crate) fn gather(&self, gathered: &mut Gathered, header: Header, payload: &Payload<'_>) {
         // The compiler lists them all; another is a device's error.
-        let of_type = |(outlet, _): &(&Outlet, _)| outlet.tag == header.tag;
-        if let Some((_, chunk)) = self.types.iter().zip(&mut gathered.chunks).find(of_type) {
+        if let Some(chunk) = self.chunk(gathered, header.tag) {
             chunk.push(header, payload);
         }
     }
@@ -177,25 +230,30 @@ impl Outlet {
         let count = chunk.left;
         let mut queue = self.queue();
         queue.outputs += count;
-        queue.words += chunk.payload_words();
+        queue.words += chunk.payload;
         match queue.chunks.back_mut() {
-            Some(last) if last.words.len() + chunk.words.len() <= JOINED => {
+            Some(last) if chunk.words.len() <= SMALL && last.words.len() + chunk.words.len() <= JOINED => {
                 last.words.extend_from_slice(&chunk.words);
                 last.left += count;
+                last.payload += chunk.payload;
                 chunk.clear();
             }
             _ => {
                 let empty = queue.spare.pop().unwrap_or_default();
+                queue.spare_words -= empty.words.capacity();
                 queue.chunks.push_back(std::mem::replace(chunk, empty));
             }
         }
         let missed = queue.trim();
+        let is_waited_for = !queue.waiting.is_empty();
         drop(queue);
         if missed > 0 {
             // Relaxed: a figure.
             self.missed.fetch_add(missed, Ordering::Relaxed);
         }
-        self.wake();
+        if is_waited_for {
+            self.wake();
+        }
     }
 
     /// Wakes all that wait: which of them will look, nobody knows.
@@ -254,7 +312,7 @@ impl Outlet {
         queue.waiting.retain(|(number, _)| *number != stream);
         if !left.is_empty() {
             queue.outputs += left.left;
-            queue.words += left.payload_words();
+            queue.words += left.payload;
             queue.chunks.push_front(left);
         }
         let is_empty = queue.outputs == 0;
@@ -277,7 +335,7 @@ impl Queue {
         while self.outputs > MOST_OUTPUTS || self.words > MOST_WORDS {
             let Some(oldest) = self.chunks.front_mut() else { break };
             if let Some(item) = oldest.next() {
-                self.words -= item.words.len();
+                self.words -= item.count;
                 self.outputs -= 1;
                 missed += 1;
             } else if let Some(empty) = self.chunks.pop_front() {
@@ -294,7 +352,7 @@ impl Queue {
             let chunk = self.chunks.pop_front()?;
             if !chunk.is_empty() {
                 self.recycle(std::mem::replace(into, chunk));
-                return Some((into.left, into.payload_words()));
+                return Some((into.left, into.payload));
             }
             self.recycle(chunk);
         }
@@ -305,20 +363,23 @@ impl Queue {
         into.clear();
         loop {
             let oldest = self.chunks.front_mut()?;
-            let Some(Item { instance, hlc, words }) = oldest.next() else {
+            let Some(Item { instance, hlc, count, pairs }) = oldest.next() else {
                 let empty = self.chunks.pop_front()?;
                 self.recycle(empty);
                 continue;
             };
-            into.head(instance, hlc, words.len());
-            into.words.extend_from_slice(words);
-            return Some((1, words.len()));
+            into.words.extend([head(instance, count), hlc]);
+            into.words.extend_from_slice(pairs);
+            into.count_in(count);
+            return Some((1, count));
         }
     }
 
     fn recycle(&mut self, mut chunk: Chunk) {
-        if self.spare.len() < SPARE && chunk.words.capacity() > 0 {
+        let room = chunk.words.capacity();
+        if room > 0 && self.spare.len() < SPARE && self.spare_words + room <= SPARE_WORDS {
             chunk.clear();
+            self.spare_words += room;
             self.spare.push(chunk);
         }
     }
@@ -328,10 +389,17 @@ impl Queue {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use ringkernel_backends::abi::ring::RawMemory;
+    use ringkernel_backends::abi::{Correlation, Ring, SlotShape};
 
     fn outlet() -> Outlet {
         let (missed, streams) = (AtomicU64::new(0), AtomicUsize::new(0));
         Outlet { tag: 1, queue: Mutex::default(), missed, streams }
+    }
+
+    fn words_of(item: &Item<'_>) -> Vec<u32> {
+        let words = item.pairs.iter().flat_map(|pair| [*pair as u32, (pair >> 32) as u32]);
+        words.take(item.count).collect()
     }
 
     /// What a message is made of.
@@ -364,6 +432,9 @@ mod tests {
         #[test]
         fn nothing_is_lost_doubled_or_overtaken(steps in steps()) {
             let outlet = outlet();
+            let shape = SlotShape::for_payload(4 * 3000).unwrap();
+            let ring: Ring = Ring::new(RawMemory::heap(2, shape), 2, shape, 0);
+            let mut consumer = ring.consumer();
             let (mut gathered, mut next) = (Chunk::default(), 0);
             let mut streams: Vec<(u64, Chunk, u64)> = Vec::new();
             let mut given: Vec<Message> = Vec::new();
@@ -375,8 +446,20 @@ mod tests {
                         for size in sizes {
                             next += 1;
                             let message = (next as u32 % 7, next, vec![next as u32; size]);
-                            gathered.head(message.0, message.1, size);
-                            gathered.words.extend(&message.2);
+                            let bytes: Vec<u8> = message.2.iter().flat_map(|word| word.to_le_bytes()).collect();
+                            let (instance, hlc) = (message.0, message.1);
+                            let header = Header { tag: 1, instance, correlation: Correlation::NONE, words: 0, hlc };
+                            ring.try_push(header, &bytes).unwrap();
+                            // As whoever drains does: many that are small go another way.
+                            match consumer.run(&ring).look() {
+                                Some(small) => gathered.extend([small].into_iter()),
+                                None => {
+                                    let (header, payload) = consumer.peek(&ring).unwrap();
+                                    gathered.push(header, &payload);
+                                }
+                            }
+                            consumer.advance();
+                            consumer.publish(&ring);
                             pushed.push(message);
                         }
                         if gathered.left > 0 {
@@ -397,7 +480,7 @@ mod tests {
                             let item = chunk.next().unwrap();
                             prop_assert!(item.hlc > *last || !always_one);
                             *last = item.hlc;
-                            given.push((item.instance, item.hlc, item.words.to_vec()));
+                            given.push((item.instance, item.hlc, words_of(&item)));
                         }
                     }
                     Step::Leave(stream) => {
@@ -418,14 +501,15 @@ mod tests {
             let mut rest = Chunk::default();
             while outlet.take(&mut rest) {
                 while let Some(item) = rest.next() {
-                    given.push((item.instance, item.hlc, item.words.to_vec()));
+                    given.push((item.instance, item.hlc, words_of(&item)));
                 }
             }
             given.sort_by_key(|message| message.1);
             prop_assert_eq!(given, pushed);
             let queue = outlet.queue();
             prop_assert_eq!((queue.outputs, queue.words, queue.chunks.len()), (0, 0, 0));
-            prop_assert!(queue.spare.len() <= SPARE);
+            prop_assert!(queue.spare.len() <= SPARE && queue.spare_words <= SPARE_WORDS);
+            prop_assert_eq!(queue.spare.iter().map(|chunk| chunk.words.capacity()).sum::<usize>(), queue.spare_words);
         }
     }
 }

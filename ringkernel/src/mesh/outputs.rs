@@ -13,18 +13,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-impl Words for [u32] {
+impl Words for Item<'_> {
+    #[inline]
     fn count(&self) -> usize {
-        self.len()
+        self.count
     }
     fn word(&self, at: usize) -> Option<u32> {
-        self.get(at).copied()
+        let pair = self.pairs.get(at / 2).filter(|_| at < self.count)?;
+        Some((pair >> (at % 2 * 32)) as u32)
     }
+    #[inline]
     fn copy_to(&self, bytes: &mut [u8]) {
-        bytes
-            .chunks_exact_mut(4)
-            .zip(self)
-            .for_each(|(four, word)| four.copy_from_slice(&word.to_le_bytes()));
+        let eights = bytes.chunks_exact_mut(8);
+        eights.zip(self.pairs).for_each(|(eight, pair)| eight.copy_from_slice(&pair.to_le_bytes()));
+    }
+    #[inline(always)]
+    fn pairs<const N: usize>(&self) -> Option<[u64; N]> {
+        self.pairs.first_chunk().copied()
     }
 }
 
@@ -134,7 +139,32 @@ impl<T> Outputs<T> {
 
 impl<T: RingMessage> Outputs<T> {
     /// The next message, if it is there.
+    #[inline]
     pub fn try_next_output(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
+        match self.at_once() {
+            Some(output) => Some(Ok(output)),
+            None => self.look(),
+        }
+    }
+
+    /// The next message, if it lies ready and is one: what most are.
+    // By itself, so that it is handed on in registers: with an error beside it, it is too large for that.
+    #[inline(always)]
+    fn at_once(&mut self) -> Option<Output<T>> {
+        if forked() {
+            return None;
+        }
+        let item = self.chunk.first()?;
+        let (instance, at) = (item.instance, HlcTimestamp::from_u64(item.hlc));
+        let message = read_exactly(T::TAG, &item)?.ok()?;
+        let (words, room) = (item.count, item.pairs.len());
+        self.chunk.take_first(words, room);
+        Some(Output { instance, at, message })
+    }
+
+    /// The next one, looked for in the rings as well, where nobody else does that at once.
+    #[inline(never)]
+    fn look(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
         if let Some(output) = self.oldest() {
             return Some(output);
         }
@@ -149,7 +179,6 @@ impl<T: RingMessage> Outputs<T> {
         BlockingOutputs(self)
     }
 
-    #[inline]
     fn oldest(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
         if forked() {
             return None;
@@ -157,24 +186,42 @@ impl<T: RingMessage> Outputs<T> {
         if self.chunk.is_empty() && !self.live.outlets.types[self.outlet].take(&mut self.chunk) {
             return None;
         }
-        let Item { instance, hlc, words } = self.chunk.next()?;
-        Some(match read_exactly(T::TAG, words) {
-            Some(Ok(message)) => Ok(Output { instance, at: HlcTimestamp::from_u64(hlc), message }),
+        let item = self.chunk.next()?;
+        let (instance, at) = (item.instance, HlcTimestamp::from_u64(item.hlc));
+        Some(match read_exactly(T::TAG, &item) {
+            Some(Ok(message)) => Ok(Output { instance, at, message }),
             Some(Err(error)) => Err(RingKernelError::MalformedReply { id: self.live.id(), error }),
-            None => {
-                let found = format_args!("{} words where {} bytes were expected", words.len(), T::SIZE);
-                let error = DecodeError::new(T::NAME, found);
-                Err(RingKernelError::MalformedReply { id: self.live.id(), error })
-            }
+            None => Err(not_a::<T>(self.live.id(), item.count)),
         })
     }
+}
+
+/// So many words are no `T`.
+#[cold]
+fn not_a<T: RingMessage>(id: &'static str, words: usize) -> RingKernelError {
+    let found = format_args!("{words} words where {} bytes were expected", T::SIZE);
+    RingKernelError::MalformedReply { id, error: DecodeError::new(T::NAME, found) }
 }
 
 impl<T: RingMessage> Stream for Outputs<T> {
     type Item = Result<Output<T>, RingKernelError>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if !this.waits
+            && let Some(output) = this.at_once()
+        {
+            return Poll::Ready(Some(Ok(output)));
+        }
+        this.poll_slowly(cx)
+    }
+}
+
+impl<T: RingMessage> Outputs<T> {
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Output<T>, RingKernelError>>> {
+        let this = self;
         loop {
             // Before the look: what came before the end is still taken.
             let ended = this.live.has_ended();
@@ -214,10 +261,21 @@ impl<T> fmt::Debug for BlockingOutputs<T> {
     }
 }
 
+impl<T: RingMessage> BlockingOutputs<T> {
+    #[inline(never)]
+    fn next_slowly(&mut self) -> Option<Result<Output<T>, RingKernelError>> {
+        // Looks itself before it sleeps: what lies ready needs no other thread.
+        self.0.look().or_else(|| block_on(self.0.next()))
+    }
+}
+
 impl<T: RingMessage> Iterator for BlockingOutputs<T> {
     type Item = Result<Output<T>, RingKernelError>;
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // Looks itself before it sleeps: what lies ready needs no other thread.
-        self.0.try_next_output().or_else(|| block_on(self.0.next()))
+        match self.0.at_once() {
+            Some(output) => Some(Ok(output)),
+            None => self.next_slowly(),
+        }
     }
 }

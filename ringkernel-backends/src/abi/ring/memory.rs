@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The memory both ends see: 64-bit words of slots, and the head word.
 pub trait RingMemory: Send + Sync {
+    /// Whether a [`window`](Self::window) has the words themselves, which are plain memory.
+    const PLAIN: bool = false;
     /// Reads 64-bit word `index` of the slot area.
     fn load(&self, index: usize, order: Ordering) -> u64;
     /// Writes 64-bit word `index` of the slot area.
@@ -24,7 +26,7 @@ pub trait RingMemory: Send + Sync {
     where
         Self: Sized,
     {
-        Window { memory: self, first, plain: None, words }
+        Window { memory: self, first, plain: &[], words }
     }
 }
 
@@ -33,30 +35,52 @@ pub struct Window<'a, M> {
     memory: &'a M,
     first: usize,
     words: usize,
-    /// The words themselves, where they are plain memory: then their bounds are looked at once.
-    plain: Option<&'a [AtomicU64]>,
+    /// The words themselves, where the memory says that it is [plain](RingMemory::PLAIN): then their bounds are looked at once.
+    plain: &'a [AtomicU64],
 }
+
+// Not derived: the memory need not be `Copy`.
+impl<M> Clone for Window<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<M> Copy for Window<'_, M> {}
 
 impl<M: RingMemory> Window<'_, M> {
     #[inline]
     pub(super) fn load(&self, index: usize, order: Ordering) -> u64 {
-        match self.plain {
-            Some(words) => words[index].load(order),
-            None => self.memory.load(self.first + index, order),
-        }
+        if M::PLAIN { self.plain[index].load(order) } else { self.memory.load(self.first + index, order) }
     }
 
     #[inline]
     pub(super) fn store(&self, index: usize, value: u64, order: Ordering) {
-        match self.plain {
-            Some(words) => words[index].store(value, order),
-            None => self.memory.store(self.first + index, value, order),
+        if M::PLAIN {
+            self.plain[index].store(value, order);
+        } else {
+            self.memory.store(self.first + index, value, order);
         }
+    }
+
+    /// Some of them.
+    ///
+    /// # Panics
+    /// If they are not all there.
+    #[inline(always)]
+    pub(super) fn part(&self, first: usize, words: usize) -> Window<'_, M> {
+        let plain = if M::PLAIN { &self.plain[first..][..words] } else { &[] };
+        Window { memory: self.memory, first: self.first + first, words, plain }
+    }
+
+    /// Brings the line of one of them nearer, if the processor likes to. A hint.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, index: usize) {
+        self.plain.get(index).into_iter().for_each(prefetch);
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.plain.map_or(self.words, <[_]>::len)
+        if M::PLAIN { self.plain.len() } else { self.words }
     }
 }
 
@@ -147,6 +171,8 @@ impl RawMemory {
 }
 
 impl RingMemory for RawMemory {
+    const PLAIN: bool = true;
+
     #[inline]
     fn load(&self, index: usize, order: Ordering) -> u64 {
         self.word(index).load(order)
@@ -178,6 +204,6 @@ impl RingMemory for RawMemory {
         }
         // SAFETY: the bounds were checked, and the constructor's contract makes the memory valid and atomic.
         let plain = unsafe { std::slice::from_raw_parts(self.slots.add(first), words) };
-        Window { memory: self, first, words, plain: Some(plain) }
+        Window { memory: self, first, words, plain }
     }
 }

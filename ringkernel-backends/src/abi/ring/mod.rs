@@ -17,8 +17,10 @@
 //! runs these very lines.
 
 mod memory;
+mod run;
 
 pub use memory::{RawMemory, RingMemory, Window, prefetch};
+pub use run::{LINE_PAIRS, LINE_WORDS, Run};
 
 use super::slot::{self, CHUNK_DATA_WORDS, Correlation, HEADER_CHUNKS, Header, SlotShape};
 use std::sync::atomic::{AtomicU64, Ordering};

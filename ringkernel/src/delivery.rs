@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Delivery<'a> {
     live: &'a LiveKernel,
     shard: usize,
+    /// Whether cells are likely to be in another core's cache: that of whoever asks, who does not drain himself.
+    far: bool,
     /// The flight that got the last reply: the next is likely to be for the same.
     last: Option<(usize, &'a Cells)>,
     /// The flights that got replies, a bit each, and how many.
@@ -27,7 +29,13 @@ pub(crate) struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     #[inline]
     pub(crate) fn to(live: &'a LiveKernel, shard: usize) -> Self {
-        Self { live, shard, last: None, touched: 0, counts: [0; FLIGHTS], outputs: None }
+        Self { live, shard, far: true, last: None, touched: 0, counts: [0; FLIGHTS], outputs: None }
+    }
+
+    /// [`to`](Self::to), where the drainer waits for replies to what he asked, and so had their cells in his hands.
+    #[inline]
+    pub(crate) fn to_asker(live: &'a LiveKernel, shard: usize) -> Self {
+        Self { far: false, ..Self::to(live, shard) }
     }
 
     /// Delivers the reply to a single request.
@@ -85,10 +93,11 @@ impl<'a> Delivery<'a> {
         // Who has a reply finds what came before it.
         self.hand_over();
         let Some(cells) = self.live.flights.cells(flight) else { return };
+        let far = self.far || cells.are_many();
         let mut count = 0;
         let mut here = *row;
         'row: loop {
-            if here.fetch() {
+            if here.fetch() && far {
                 let cells_soon = here.soon().filter_map(|index| flight::cell_of(flight, index));
                 cells_soon.filter_map(|cell| cells.state(cell)).for_each(prefetch);
             }

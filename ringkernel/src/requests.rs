@@ -126,12 +126,12 @@ impl LiveKernel {
         }
     }
 
-    /// Drains every ring in which something is, and which nobody drains.
+    /// Drains every ring in which something is, and which nobody drains: for who asked many.
     pub(crate) fn try_drain_all(&self) {
         for (shard, (lane, port)) in self.each_lane().enumerate() {
             self.fetch_behind(shard);
             if lane.is_ready(port) {
-                lane.try_drain(port, &mut Delivery::to(self, shard));
+                lane.try_drain(port, &mut Delivery::to_asker(self, shard));
             }
         }
     }

@@ -106,6 +106,11 @@ impl Cells {
         self.mask as usize + 1
     }
 
+    /// Whether they are more than a core's own cache holds along with other things: more than 512 KiB.
+    pub(crate) fn are_many(&self) -> bool {
+        self.words.len() > 1 << 16
+    }
+
     /// The cell and the lap of a position.
     #[inline]
     pub(crate) fn place(&self, position: u64) -> (u32, u16) {

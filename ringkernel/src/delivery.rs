@@ -174,19 +174,16 @@ fn is_output(correlation: Correlation) -> bool {
 
 impl Sink for Delivery<'_> {
     #[inline]
-    fn take(&mut self, row: &mut Row<'_>) {
-        while let Some((header, _)) = row.look() {
-            let before = row.left();
-            if is_output(header.correlation) {
-                self.gather_row(header.tag, row);
-            } else if is_own(header.correlation)
-                && let Some((flight, _)) = flight::named(header.correlation)
-            {
-                self.deliver_row(flight, row);
-            }
-            if row.left() == before {
-                break;
-            }
+    fn takes_rows(&self, correlation: Correlation) -> bool {
+        is_output(correlation) || (is_own(correlation) && flight::named(correlation).is_some())
+    }
+
+    #[inline]
+    fn take(&mut self, row: &mut Row<'_>, first: Header) {
+        if is_output(first.correlation) {
+            self.gather_row(first.tag, row);
+        } else if let Some((flight, _)) = flight::named(first.correlation) {
+            self.deliver_row(flight, row);
         }
     }
 

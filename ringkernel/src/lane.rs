@@ -11,8 +11,8 @@
 
 use crate::hlc::HOST;
 use crate::room::Room;
-use ringkernel_backends::abi::ring::{Batch, Consumer, LINE_PAIRS, Payload, Run};
-use ringkernel_backends::abi::{Full, Header};
+use ringkernel_backends::abi::ring::{Batch, Consumer, LINE_PAIRS, LINE_WORDS, Payload, Run};
+use ringkernel_backends::abi::{Correlation, Full, Header};
 use ringkernel_backends::kernel::Port;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,8 +22,10 @@ const ON_STACK: usize = 64;
 
 /// What the drainer does with what it finds.
 pub(crate) trait Sink {
-    /// Takes as many from the row as are of a kind that it takes in a row, which may be none.
-    fn take(&mut self, row: &mut Row<'_>);
+    /// Whether messages of such a correlation are taken in a row where they are small.
+    fn takes_rows(&self, correlation: Correlation) -> bool;
+    /// Takes as many from the row as are of the kind of the first, whose header this is. If it takes none, the first is delivered.
+    fn take(&mut self, row: &mut Row<'_>, first: Header);
     /// Takes a reply. `words` has room for its words, for who wants them in a row.
     fn deliver(&mut self, header: Header, payload: Payload<'_>, words: &mut [u32]);
     /// A reply of this correlation index will be delivered soon.
@@ -81,12 +83,6 @@ impl Row<'_> {
             self.clock = seen(header.hlc, self.clock);
         }
         Some((header, pairs))
-    }
-
-    /// How many may still be taken before slots are given back.
-    #[inline]
-    pub(crate) fn left(&self) -> u64 {
-        self.most.saturating_sub(self.taken)
     }
 
     /// It was taken.
@@ -231,20 +227,23 @@ impl Lane {
         let mut clock = 0;
         let first = consumer.position();
         // Relaxed, here and below: a hint, and the drainer's own.
-        let many = if self.many.load(Ordering::Relaxed) { 0 } else { MANY };
+        let had_many = self.many.load(Ordering::Relaxed);
+        let many = if had_many { 0 } else { MANY };
         let give_back = |consumer: &Consumer, sink: &mut _| {
             // Before the head is published: see `is_ready`.
             self.position.store(consumer.position(), Ordering::Relaxed);
             consumer.publish(&port.replies);
             Sink::flush(sink);
         };
-        loop {
-            let mut row = Row { run: consumer.run(&port.replies), clock, taken: since, most: often, many };
-            sink.take(&mut row);
-            (consumer, clock, since) = (row.run.consumer(), row.clock, row.taken);
-            if since < often {
-                // Of another kind, large, or not there.
-                let Some((header, payload)) = consumer.peek(&port.replies) else { break };
+        while let Some((header, payload)) = consumer.peek(&port.replies) {
+            let before = since;
+            if payload.words() <= LINE_WORDS && sink.takes_rows(header.correlation) {
+                let mut row =
+                    Row { run: consumer.run(&port.replies), clock, taken: since, most: often, many };
+                sink.take(&mut row, header);
+                (consumer, clock, since) = (row.run.consumer(), row.clock, row.taken);
+            }
+            if since == before {
                 // First: what anybody does who has the reply is after it.
                 if header.hlc > clock {
                     clock = seen(header.hlc, clock);
@@ -268,7 +267,10 @@ impl Lane {
         if since > 0 {
             give_back(&consumer, sink);
         }
-        self.many.store(consumer.position().wrapping_sub(first) >= MANY, Ordering::Relaxed);
+        let has_many = consumer.position().wrapping_sub(first) >= MANY;
+        if has_many != had_many {
+            self.many.store(has_many, Ordering::Relaxed);
+        }
     }
 
     /// Wakes senders where there is room. See [`Room::call`] for the fence it takes.

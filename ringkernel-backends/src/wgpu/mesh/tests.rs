@@ -59,6 +59,10 @@ static NODE: KernelDescriptor = KernelDescriptor {
     ..TALLY
 };
 
+/// The same, whose handlers ask for no messages: it has no mailbox before somebody is connected to it.
+static DEAF: KernelDescriptor =
+    KernelDescriptor { id: "deaf", mesh: Mesh { receives: &[], ..NODE.mesh }, ..NODE };
+
 fn device(test: &str) -> Option<WgpuDevice> {
     static DEVICE: OnceLock<Result<WgpuDevice, DeviceError>> = OnceLock::new();
     match DEVICE.get_or_init(|| WgpuDevice::open(AdapterKind::Any)) {
@@ -465,17 +469,27 @@ fn mailboxes_come_and_go_and_the_exchange_grows() {
         wait_until("all have arrived", || b.kernel.mailbox().received == 50);
         assert_eq!(state(&mut b, 0), [50, 50 * round + 50, (round > 0) as u32, 0, 0]);
     }
+    let large = |of, mailbox, overflow| LaunchSpec {
+        mesh: MeshSpec { number: 2, mailbox, overflow },
+        ..spec_of(of, 1, 1024)
+    };
     if let Some(ration) = device.gpu.loop_ration {
-        let b = node(&device, 2, 1, 1 << 22, Overflow::DropOldest);
-        let refused = a.kernel.connect(0, Target::Kernel(&b.kernel)).map_err(|error| error.to_string());
-        let why = refused.expect_err("more iterations than there are");
-        assert!(
-            why.contains(&format!("the driver gives {ration}, for its mailbox of 4194304 messages")),
-            "{why}"
-        );
+        let b = Host::launch(&device, large(&DEAF, 1 << 22, Overflow::DropOldest));
+        let connected = a.kernel.connect(0, Target::Kernel(&b.kernel));
+        let launched = device.launch(large(&NODE, 1 << 22, Overflow::DropOldest)).map(drop);
+        for refused in [connected, launched] {
+            let why = refused.expect_err("more iterations than there are").to_string();
+            assert!(
+                why.contains(&format!("the driver gives {ration}, for its mailbox of 4194304 messages")),
+                "{why}"
+            );
+        }
     }
-    let mut b = node(&device, 2, 1, 1 << 31, Overflow::Reject);
-    let refused = a.kernel.connect(0, Target::Kernel(&b.kernel));
-    assert!(matches!(refused, Err(DeviceError::OutOfMemory { .. })), "{refused:?}");
+    let mut b = Host::launch(&device, large(&DEAF, 1 << 31, Overflow::Reject));
+    let connected = a.kernel.connect(0, Target::Kernel(&b.kernel));
+    let launched = device.launch(large(&NODE, 1 << 31, Overflow::Reject)).map(drop);
+    for refused in [connected, launched] {
+        assert!(matches!(refused, Err(DeviceError::OutOfMemory { .. })), "{refused:?}");
+    }
     assert_eq!(state(&mut b, 0), [0; 5], "and is none the worse");
 }

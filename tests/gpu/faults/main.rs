@@ -62,6 +62,7 @@ const CASES: &[Case] = &[
     },
     Case { name: "neighbours", backends: CUDA, deadline: 120, run: neighbours::another_user_of_the_gpu },
     Case { name: "ending", backends: EVERYWHERE, deadline: 120, run: ending::after_so_many_messages },
+    Case { name: "ending-talk", backends: EVERYWHERE, deadline: 120, run: ending::talking },
 ];
 
 /// Processes that other cases start.

@@ -50,7 +50,12 @@ fn every_actor_of_the_project_joined_with_the_loop_is_understood() {
                 continue;
             }
             let ptx: &'static str = Box::leak(std::fs::read_to_string(&path).unwrap().into_boxed_str());
-            for (mesh, cc) in [(Mesh::NONE, 70), (Mesh::NONE, 90), (RECEIVES, 90)] {
+            let asks = ptx.contains("ringkernel_receive");
+            for (mesh, cc) in [(Mesh::NONE, 70), (Mesh::NONE, 90), (RECEIVES, 70), (RECEIVES, 90)] {
+                // An actor whose handlers ask for messages says of which type.
+                if asks && mesh.receives.is_empty() {
+                    continue;
+                }
                 let text = module_text(&descriptor(ptx, mesh), cc);
                 let module = Module::parse(&text).unwrap_or_else(|error| {
                     let line = text.lines().nth(error.line as usize - 1).unwrap_or_default();

@@ -4,6 +4,8 @@
 
 #[path = "cuda/mod.rs"]
 mod common;
+#[path = "cuda/contexts.rs"]
+mod contexts;
 
 use common::*;
 use ringkernel_backends::abi::slot::Correlation;

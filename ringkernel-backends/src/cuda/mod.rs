@@ -157,7 +157,7 @@ impl Shared {
             for (_, function) in &loaded {
                 if let Ok(function) = function {
                     // SAFETY: with no shards the kernel returns without touching memory.
-                    unsafe { function.launch(&self.context, &stream, 1, WARP, 0, 0) }?;
+                    unsafe { function.launch(&stream, 1, WARP, 0, 0) }?;
                 }
             }
             stream.synchronize()?;

@@ -202,7 +202,6 @@ impl Core {
         // the kernel: `CudaKernel::drop` ends it, or leaks a `Core` that is stuck.
         unsafe {
             self.function.launch_with_shared(
-                &self.shared.context,
                 &self.stream,
                 (self.shards, WARP, SHARED_BYTES),
                 self.params.address,
@@ -229,7 +228,6 @@ impl Core {
     }
 
     pub(super) fn stream_is_idle(&self) -> Result<bool, DeviceError> {
-        self.shared.context.bind()?;
         self.stream.is_idle().inspect_err(|error| {
             let _ = self.failure.set(error.clone());
         })

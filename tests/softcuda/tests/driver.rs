@@ -67,10 +67,13 @@ fn a_stream_waits_for_the_place_that_an_event_had_when_it_was_told_to() {
     let (stay, add_function) = (function(module, "stay"), function(module, "add"));
     let (one, two, event, data) = (stream(), stream(), event(), memory(4));
     add(add_function, one, (data, 1), 0);
+    // Copies are made in another stream than kernels run in, and neither waits for the other.
+    ok(cuStreamSynchronize(one));
     ok(cuEventSynchronize(event));
     let kernel = Stay::launch(stay, one);
     ok(cuEventRecord(event, one));
     ok(write(data, &[5], DEFAULT));
+    ok(cuStreamSynchronize(DEFAULT));
     ok(cuStreamWaitEvent(two, event, 0));
     add(add_function, two, (data, 1), 1);
     // Later places are not waited for.
@@ -205,6 +208,26 @@ fn the_device_says_what_it_is() {
     assert_eq!(text.text(), None);
     // Whoever measures refuses it by this name.
     assert!(include_str!("../../../examples/report/src/lib.rs").contains(NAME));
+}
+
+#[test]
+fn a_context_that_is_pushed_is_current_until_it_is_popped() {
+    let _alone = alone();
+    let (mut first, mut now) = (0, 0);
+    ok(cuCtxGetCurrent(Out::from(&mut first)));
+    ok(cuCtxPushCurrent_v2(first));
+    ok(cuCtxSetCurrent(0));
+    // What was set takes the place of what was pushed, and leaves what is below it.
+    ok(cuCtxGetCurrent(Out::from(&mut now)));
+    assert_eq!(now, first);
+    ok(cuCtxPopCurrent_v2(Out::from(&mut now)));
+    assert_eq!(now, first);
+    ok(cuCtxGetCurrent(Out::from(&mut now)));
+    assert_eq!(now, 0);
+    assert_eq!(cuCtxPopCurrent_v2(Out::from(&mut now)), CUDA_ERROR_INVALID_CONTEXT);
+    assert_eq!(cuCtxPushCurrent_v2(0), CUDA_ERROR_INVALID_CONTEXT);
+    ok(cuCtxPushCurrent_v2(first));
+    ok(cuCtxPopCurrent_v2(Out::null()));
 }
 
 #[test]

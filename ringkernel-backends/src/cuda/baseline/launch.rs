@@ -1,7 +1,7 @@
 //! What a request costs without a resident kernel: an empty launch, a graph's launch, a launch with copies in and out.
 
 use super::{STEP, Times, for_device, load};
-use crate::cuda::driver::{Context, Function, LentStream, Stream, check};
+use crate::cuda::driver::{Function, LentStream, Stream, check};
 use crate::cuda::{CudaDevice, Shared};
 use crate::kernel::DeviceError;
 use cudarc::driver::{
@@ -52,17 +52,19 @@ pub fn launch_and_synchronize(ordinal: usize, count: usize) -> Result<Times, Dev
     let shared = CudaDevice::open(ordinal, &[])?.shared;
     let function = load(&shared, ordinal, include_str!("empty.ptx"), c"empty")?;
     let stream = shared.spare_stream()?;
-    launch_empty(&shared.context, function, &stream)?;
+    launch_empty(function, &stream)?;
     let stream = starts(stream, "an empty kernel")?;
+    // Around all, as a program has it that uses one context.
+    let _bound = shared.context.bind()?;
     timed(count, || {
-        launch_empty(&shared.context, function, &stream)?;
+        launch_empty(function, &stream)?;
         stream.synchronize()
     })
 }
 
-fn launch_empty(context: &Context, function: Function, stream: &Stream) -> Result<(), DeviceError> {
+fn launch_empty(function: Function, stream: &Stream) -> Result<(), DeviceError> {
     // SAFETY: the kernel takes its parameters and returns without using them.
-    unsafe { function.launch(context, stream, 1, 32, 0, 0) }
+    unsafe { function.launch(stream, 1, 32, 0, 0) }
 }
 
 /// A graph that was made ready; never destroyed.
@@ -97,7 +99,7 @@ pub fn graph_launch_and_synchronize(ordinal: usize, count: usize) -> Result<Time
         // SAFETY: graph and stream are of this context and live for ever; nobody else launches the graph (the lock).
         check("cuGraphLaunch", unsafe { result::graph::launch(graph.0, stream.raw) })
     };
-    shared.context.bind()?;
+    let _bound = shared.context.bind()?;
     once(&stream)?;
     let stream = starts(stream, "a graph of an empty kernel")?;
     timed(count, || {
@@ -108,11 +110,11 @@ pub fn graph_launch_and_synchronize(ordinal: usize, count: usize) -> Result<Time
 
 /// A graph of one launch, with its first launch done: that one uploads it. Call it quiesced.
 fn capture(shared: &Shared, function: Function, stream: &Stream) -> Result<Graph, DeviceError> {
-    shared.context.bind()?;
+    let _bound = shared.context.bind()?;
     let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     // SAFETY: the stream lives for ever, and nothing else uses it: it is lent to us.
     check("cuStreamBeginCapture", unsafe { result::stream::begin_capture(stream.raw, mode) })?;
-    let launched = launch_empty(&shared.context, function, stream);
+    let launched = launch_empty(function, stream);
     // SAFETY: as above; a capture that was begun is ended, whatever came between.
     let graph = check("cuStreamEndCapture", unsafe { result::stream::end_capture(stream.raw) });
     launched?;
@@ -150,6 +152,8 @@ static COPIES: Mutex<Vec<(usize, Copies)>> = Mutex::new(Vec::new());
 /// [`DeviceError::Unavailable`] where there is no GPU; others as the driver reports them.
 pub fn launch_with_copies(ordinal: usize, count: usize) -> Result<Times, DeviceError> {
     let shared = CudaDevice::open(ordinal, &[])?.shared;
+    // cudarc makes the same context current and leaves it so; behind a guard it finds it there.
+    let _bound = shared.context.bind()?;
     let mut all = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
     let at = match all.iter().position(|(gpu, _)| *gpu == ordinal) {
         Some(at) => at,

@@ -65,7 +65,7 @@ fn load(shared: &Shared, ordinal: usize, ptx: &str, entry: &'static CStr) -> Res
             .map_err(|log| DeviceError::BadCode { actor: "baseline", log })?;
         // The first launch loads the code, and waits for the device to do so.
         // SAFETY: with a count of 0 the kernel touches no memory.
-        unsafe { function.launch(&shared.context, &stream, 1, 32, 0, 0) }?;
+        unsafe { function.launch(&stream, 1, 32, 0, 0) }?;
         stream.synchronize()?;
         Ok::<_, DeviceError>(function)
     })??;
@@ -80,22 +80,21 @@ fn for_device(ptx: &str, cc: u32) -> String {
 
 /// A stream, and pinned memory that a kernel on it and the host share. Its first word tells the kernel to stop.
 struct Stage {
-    shared: Arc<Shared>,
     held: Arc<(LentStream, Pinned)>,
 }
 
 impl Stage {
     /// Takes a stream and `bytes` of zeroed memory.
-    fn open(shared: Arc<Shared>, bytes: usize) -> Result<Self, DeviceError> {
+    fn open(shared: &Shared, bytes: usize) -> Result<Self, DeviceError> {
         let held = Arc::new((shared.spare_stream()?, shared.arena.take(bytes)?));
-        Ok(Self { shared, held })
+        Ok(Self { held })
     }
 
     /// Launches a baseline's kernel over the memory. It must touch nothing beyond it.
     fn launch(&self, function: Function, blocks: u32, threads: u32, count: u32) -> Result<(), DeviceError> {
         let (stream, memory) = &*self.held;
         // SAFETY: the kernel's memory is ours and outlives it: `drop` waits for the kernel, or leaks the memory.
-        unsafe { function.launch(&self.shared.context, stream, blocks, threads, memory.device(0), count) }
+        unsafe { function.launch(stream, blocks, threads, memory.device(0), count) }
     }
 
     /// `count` words of 64 bits from byte `offset`.
@@ -133,7 +132,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         // Release: nothing rides on it; the kernel polls it relaxed.
         self.word(0).store(1, Ordering::Release);
-        if self.shared.context.bind().is_err() || self.returned("a baseline's end").is_err() {
+        if self.returned("a baseline's end").is_err() {
             // The kernel may still write to its memory, so both are kept for ever.
             std::mem::forget(self.held.clone());
         }

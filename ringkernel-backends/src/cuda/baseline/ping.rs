@@ -21,7 +21,7 @@ const CHUNKS: usize = 4;
 pub fn ping_pong(ordinal: usize, count: usize) -> Result<Times, DeviceError> {
     let shared = CudaDevice::open(ordinal, &[])?.shared;
     let function = load(&shared, ordinal, include_str!("ping.ptx"), c"ping")?;
-    let stage = Stage::open(shared, 4096)?;
+    let stage = Stage::open(&shared, 4096)?;
     let warm_up = (count / 10).clamp(1, 2000);
     let too_many = || DeviceError::Capacity { detail: format!("{count} bounces") };
     // Sequences are 32 bits wide, and 0 is what the memory begins with.

@@ -41,6 +41,8 @@ pub fn four_launches(ordinal: usize, batch: u32, count: usize) -> Result<Times, 
         return Err(DeviceError::Capacity { detail });
     }
     let shared = CudaDevice::open(ordinal, &[])?.shared;
+    // cudarc makes the same context current and leaves it so; behind a guard it finds it there.
+    let _bound = shared.context.bind()?;
     let mut all = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let at = match all.iter().position(|(gpu, _)| *gpu == ordinal) {
         Some(at) => at,

@@ -49,7 +49,7 @@ impl Rings {
         let shared = CudaDevice::open(ordinal, &[])?.shared;
         let function = load(&shared, ordinal, ptx, entry)?;
         let bytes = SLOTS + rings as usize * CAPACITY as usize * WORDS * 8;
-        let rings = Self { stage: Stage::open(shared, bytes)?, count: rings, per_ring };
+        let rings = Self { stage: Stage::open(&shared, bytes)?, count: rings, per_ring };
         let begin = Instant::now();
         rings.stage.launch(function, rings.count, THREADS, per_ring)?;
         Ok((rings, begin))

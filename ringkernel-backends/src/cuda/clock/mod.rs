@@ -110,7 +110,7 @@ impl Shared {
             // SAFETY: with no shards the kernel writes the time to the given address, and returns.
             unsafe {
                 let grid = (1, WARP, SHARED_BYTES);
-                function.launch_with_shared(&self.context, stream, grid, word.device(0), 0)
+                function.launch_with_shared(stream, grid, word.device(0), 0)
             }?;
             let done = wait(LAUNCH_DEADLINE, || match stream.is_idle() {
                 Ok(idle) => idle.then_some(Ok(())),

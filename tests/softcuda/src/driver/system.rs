@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::streams::{Event, Graph, Stream};
 use crate::machine::{Entry, Module};
 use cudarc::driver::sys::CUresult::{self, *};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,8 +125,8 @@ extern "C" fn in_child() {
 }
 
 thread_local! {
-    /// The current context.
-    static CURRENT: Cell<Handle> = const { Cell::new(0) };
+    /// The contexts: the last is current.
+    static STACK: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Starts the driver, once.
@@ -173,14 +173,27 @@ pub(crate) fn call_in_context(
     })
 }
 
-/// The thread's current context.
+/// The thread's current context; 0 for none.
 pub(crate) fn current() -> Handle {
-    CURRENT.get()
+    STACK.with_borrow(|stack| stack.last().copied().unwrap_or(0))
 }
 
-/// Makes another the thread's current context.
+/// Makes another the thread's current context, in its place; none where there is no other.
 pub(crate) fn set_current(context: Handle) {
-    CURRENT.set(context);
+    STACK.with_borrow_mut(|stack| {
+        stack.pop();
+        stack.extend((context != 0).then_some(context));
+    });
+}
+
+/// Puts a context on top.
+pub(crate) fn push_current(context: Handle) {
+    STACK.with_borrow_mut(|stack| stack.push(context));
+}
+
+/// Takes the one on top.
+pub(crate) fn pop_current() -> Option<Handle> {
+    STACK.with_borrow_mut(Vec::pop)
 }
 
 impl System {

@@ -5,7 +5,7 @@ use crate::driver::streams::Stream;
 use crate::driver::system::{self, call, call_in_context};
 use cudarc::driver::sys::CUresult::{self, *};
 
-/// Makes a context the thread's current one; null for none.
+/// Makes a context the thread's current one, in the place of the one that was; null takes that away.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuCtxSetCurrent(context: usize) -> CUresult {
     call(|system| {
@@ -14,6 +14,25 @@ pub extern "C" fn cuCtxSetCurrent(context: usize) -> CUresult {
         }
         system::set_current(context);
         Ok(())
+    })
+}
+
+/// Makes a context the thread's current one, and keeps the one that was below it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxPushCurrent_v2(context: usize) -> CUresult {
+    call(|system| {
+        system.lock().device_of(context).ok_or(CUDA_ERROR_INVALID_CONTEXT)?;
+        system::push_current(context);
+        Ok(())
+    })
+}
+
+/// Takes the thread's current context away: the one below it is current again.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxPopCurrent_v2(context: Out<usize>) -> CUresult {
+    call(|_| {
+        let popped = system::pop_current().ok_or(CUDA_ERROR_INVALID_CONTEXT)?;
+        if context.is_null() { Ok(()) } else { context.put(popped) }
     })
 }
 

@@ -137,14 +137,15 @@ impl<A> ActorRef<A> {
 }
 
 impl<A: Actor> ActorRef<A> {
-    /// Sends a message and waits for the reply. While the queue is full, it waits for room first.
+    /// Sends a message and waits for the reply. While the queue is full, or the memory for what [no slot carries](crate::payload), it waits for room first.
     ///
     /// A request that is the kernel's only one asks to be polled again for some microseconds before it sleeps, while replies do
     /// come that fast: being woken would take longer.
     ///
     /// # Errors
     /// [`HandlerFault`](RingKernelError::HandlerFault), [`Terminated`](RingKernelError::Terminated),
-    /// [`DeviceLost`](RingKernelError::DeviceLost).
+    /// [`DeviceLost`](RingKernelError::DeviceLost). For a message of variable size that is larger than it may be, or than all of the memory for what no slot
+    /// carries, [`PayloadTooLarge`](RingKernelError::PayloadTooLarge) and [`PayloadMemory`](RingKernelError::PayloadMemory).
     pub fn ask<M: RingMessage>(&self, message: M) -> Request<'_, A::Reply>
     where
         A: Handles<M>,
@@ -191,10 +192,10 @@ impl<A: Actor> ActorRef<A> {
     }
 
     /// Sends a message and does not wait for its handler. What the handler answers is dropped; a fault is only counted.
-    /// While the queue is full, it waits for room.
+    /// While the queue is full, or the memory for what [no slot carries](crate::payload), it waits for room.
     ///
     /// # Errors
-    /// [`Terminated`](RingKernelError::Terminated), [`DeviceLost`](RingKernelError::DeviceLost).
+    /// [`Terminated`](RingKernelError::Terminated), [`DeviceLost`](RingKernelError::DeviceLost), and for messages of variable size as [`ask`](Self::ask).
     #[inline]
     pub fn tell<M: RingMessage>(&self, message: M) -> Request<'_, ()>
     where
@@ -206,7 +207,7 @@ impl<A: Actor> ActorRef<A> {
     /// [`tell`](Self::tell), but never waits: where it cannot send, it gives the message back.
     ///
     /// # Errors
-    /// As `tell`, and [`QueueFull`](RingKernelError::QueueFull).
+    /// As `tell`, and [`QueueFull`](RingKernelError::QueueFull) or [`PayloadMemory`](RingKernelError::PayloadMemory) where `tell` would wait.
     pub fn try_tell<M: RingMessage>(&self, message: M) -> Result<(), TrySendError<M>>
     where
         A: Handles<M>,

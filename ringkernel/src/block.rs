@@ -4,13 +4,15 @@
 //! while a ring's consumer waits for a reserved slot. A block is sorted by shard, and each shard's part goes into its ring by one
 //! reservation.
 
+use crate::arena::Arena;
 use crate::hlc::HOST;
 use crate::live::LiveKernel;
 use crate::park::block_on;
 use crate::requests::NotSent;
+use crate::waiting::Lacks;
 use crate::{Actor, ActorRef, Handles, PayloadTooLarge, RingKernelError, RingMessage};
 use ringkernel_backends::abi::{Correlation, Header};
-use ringkernel_backends::payload::{PayloadArena, Reference};
+use ringkernel_backends::payload::Reference;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ pub(crate) struct Block {
     /// For each shard, where its part of `order` ends (and, while it is being handed over, where what is left of it begins).
     parts: Vec<(u32, u32)>,
     /// The kernel's arena, once there is a message that no slot carries: what it says is where the message lies.
-    arena: Option<Arc<dyn PayloadArena>>,
+    arena: Option<Arc<Arena>>,
     /// The numbers of those messages, ascending.
     large: Vec<(u32, Reference)>,
     /// The message for which there was no room in the arena, and whom it is for: the first of the next filling, unless given up.
@@ -180,7 +182,7 @@ impl Block {
     #[cold]
     fn put_large<M: RingMessage>(&mut self, live: &LiveKernel, bytes: &[u8]) -> Result<(), NotSent> {
         if self.arena.is_none() {
-            self.arena = live.kernel.payloads();
+            self.arena.clone_from(&live.arena);
         }
         let (length, most) = (bytes.len() as u64, u64::from(M::SIZE));
         let error = PayloadTooLarge { message: M::NAME, bytes: length, most };
@@ -189,6 +191,11 @@ impl Block {
         self.large.push((self.instances.len() as u32, reference));
         self.bytes.extend_from_slice(&reference.to_bytes());
         Ok(())
+    }
+
+    /// How many bytes the message has for which there was no room in the arena.
+    pub(crate) fn lacks(&self) -> Option<u64> {
+        self.held.as_ref().map(|(_, bytes)| bytes.len() as u64)
     }
 
     /// Gives up the message for which there was no room in the arena; whom it was for.
@@ -356,7 +363,7 @@ async fn hand_over<M: RingMessage>(
                     }
                 }
                 live.poll_room(shard, &mut waiting, cx.waker(), || {
-                    block.push::<M>(live, shard, |_| Correlation::NONE)
+                    block.push::<M>(live, shard, |_| Correlation::NONE).ok_or(Lacks::Slot)
                 })
             });
             *sent += pushed.await? as u64;
@@ -367,7 +374,7 @@ async fn hand_over<M: RingMessage>(
 
 impl<A: Actor> ActorRef<A> {
     /// Sends many messages to this instance and does not wait for their handlers: [`tell`](Self::tell), at a fraction of its
-    /// price a message. While the queue is full, it waits for room.
+    /// price a message. While the queue is full, or the memory for what [no slot carries](crate::payload), it waits for room.
     ///
     /// The messages are handed over in order. They are taken from the iterator some hundreds at a time; dropped while it waits,
     /// the future has handed over some of them.
@@ -430,7 +437,17 @@ impl<A: Actor> ActorRef<A> {
             }
             match filled {
                 Err(Refused::NoSuchInstance(instance)) => break self.handle().check_instance(instance),
-                Err(Refused::NotSent(instance, reason)) => break Err(live.not_sent(instance, reason)),
+                Err(Refused::NotSent(instance, reason)) => {
+                    let Some(Lacks::Memory(bytes)) = reason.lacks() else {
+                        break Err(live.not_sent(instance, reason));
+                    };
+                    // It is the first of the next filling.
+                    let mut waiting = None;
+                    if let Err(ended) = poll_fn(|cx| live.poll_memory(bytes, &mut waiting, cx.waker())).await
+                    {
+                        break Err(ended);
+                    }
+                }
                 Ok(()) if block.len() == 0 => break Ok(()),
                 Ok(()) => {}
             }
@@ -439,7 +456,7 @@ impl<A: Actor> ActorRef<A> {
         result.map_err(|reason| TellManyError { sent, reason })
     }
 
-    /// [`tell`](Self::tell) for threads outside any executor: sleeps while the queue is full.
+    /// [`tell`](Self::tell) for threads outside any executor: sleeps while there is no room.
     ///
     /// # Errors
     /// As `tell`.
@@ -455,7 +472,7 @@ impl<A: Actor> ActorRef<A> {
         }
     }
 
-    /// [`tell_many`](Self::tell_many) for threads outside any executor: sleeps while the queue is full.
+    /// [`tell_many`](Self::tell_many) for threads outside any executor: sleeps while there is no room.
     ///
     /// # Errors
     /// As `tell_many`.
@@ -469,7 +486,7 @@ impl<A: Actor> ActorRef<A> {
         block_on(self.tell_many(messages))
     }
 
-    /// [`tell_many_at`](Self::tell_many_at) for threads outside any executor: sleeps while a queue is full.
+    /// [`tell_many_at`](Self::tell_many_at) for threads outside any executor: sleeps while there is no room.
     ///
     /// # Errors
     /// As `tell_many_at`.

@@ -247,10 +247,13 @@ pub enum RingKernelError {
     /// A message of variable size takes more bytes than it may; it was not sent.
     #[error(transparent)]
     PayloadTooLarge(#[from] PayloadTooLarge),
-    /// A message is too large for a slot, and its kernel's payload arena has no room for it now; it was not sent.
-    #[error(
-        "kernel `{id}` has no room for a payload: {error}; wait for replies, or raise LaunchOptions::payload_memory"
-    )]
+    /// A message is too large for a slot, and its kernel's payload arena has no room for it: ever, or only now, where `try_tell` sent it. It was
+    /// not sent.
+    #[error("kernel `{id}` has no room for a payload: {error}; {} LaunchOptions::payload_memory", if .error.bytes > .error.most {
+        "raise"
+    } else {
+        "use `tell`, which waits, or"
+    })]
     PayloadMemory {
         /// The kernel.
         id: &'static str,

@@ -113,13 +113,13 @@ impl KernelHandle {
 
     /// Sends a message to instance 0. Its reply, or its fault, will be in the inbox: see [`receive`](Self::receive).
     ///
-    /// Returns when the message is in the queue; waits while the queue is full, and while about a million replies wait to be
-    /// received. Messages to a kernel that is launched or deactivated wait in the queue until it is active. A future that is
+    /// Returns when the message is in the queue; waits while that is full, or the memory for what [no slot carries](crate::payload), and while about
+    /// a million replies wait to be received. Messages to a kernel that is launched or deactivated wait in the queue until it is active. A future that is
     /// dropped while it waits has sent nothing.
     ///
     /// # Errors
     /// [`NotHandled`](RingKernelError::NotHandled), [`Terminated`](RingKernelError::Terminated),
-    /// [`DeviceLost`](RingKernelError::DeviceLost).
+    /// [`DeviceLost`](RingKernelError::DeviceLost), and for messages of variable size as [`ask`](crate::ActorRef::ask).
     pub async fn send<M: RingMessage>(&self, message: M) -> Result<(), RingKernelError> {
         self.send_to(0, message).await
     }

@@ -275,6 +275,6 @@ impl Lane {
 
     /// Wakes senders where there is room. See [`Room::call`] for the fence it takes.
     pub(crate) fn announce_room(&self, port: &Port) {
-        self.room.call(|| (port.requests.capacity() - port.requests.len()) as usize);
+        self.room.call(|slots| slots <= port.requests.capacity().saturating_sub(port.requests.len()));
     }
 }

@@ -62,8 +62,9 @@
 //!
 //! For readers of the source: `message` and `actor` (what the macros implement), `native` (handlers as native code), then the
 //! request path from the outside in: `actor`/`handle`, `request` (a message on its way, and its reply), `requests` and `live` (a launched
-//! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `delivery` (where replies go), `room` (senders that wait for a full
-//! one), `bridge` (looking for the replies of devices that say nothing). Many messages in one call: `block`, `replies` and `flight`.
+//! kernel), `ticket` and `pending` (who waits for which reply), `lane` (the rings of a shard), `delivery` (where replies go), `waiting`, `room` and
+//! `arena` (senders that wait, for room in a ring or for what no slot carries), `bridge` (looking for the replies of devices that say nothing). Many
+//! messages in one call: `block`, `replies` and `flight`.
 //! Beside it: `state` and `image` (what instances hold), `terminate` (how a kernel ends), `hung` (handlers that do not return),
 //! `mesh` (kernels that send to each other), `pubsub` (topics), `hlc` (clocks), `queue` (queues between host threads, which are the backends crate's).
 
@@ -76,6 +77,7 @@ extern crate self as ringkernel;
 #[path = "private.rs"]
 pub mod __private;
 pub mod actor;
+mod arena;
 pub mod backend;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub mod baseline;
@@ -121,6 +123,7 @@ mod testing;
 mod tests;
 mod ticket;
 mod timer;
+mod waiting;
 
 pub use actor::{Actor, ActorRef, Handles, Request};
 pub use backend::{Backend, BackendReport, PassedOver};

@@ -5,6 +5,7 @@
 //! layers over [`LiveKernel`]; the runtime's registry keeps it until it is terminated.
 
 use crate::RingKernelError;
+use crate::arena::Arena;
 use crate::bridge::Bridge;
 use crate::flight::Flights;
 use crate::hung::Watchdog;
@@ -83,6 +84,8 @@ pub(crate) struct LiveKernel {
     pub(crate) relays: Relays,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) lanes: Box<[Lane]>,
+    /// Where payloads wait that no slot carries, if it has such memory.
+    pub(crate) arena: Option<Arc<Arena>>,
     ended: OnceLock<Ended>,
     /// Why the device did not come to an end when told to, if it did not.
     pub(crate) given_up: OnceLock<RingKernelError>,
@@ -160,6 +163,7 @@ impl LiveKernel {
             backlog: Backlog::new(kernel.ports().len()),
             relays: Relays::default(),
             lanes: kernel.ports().iter().map(Lane::new).collect(),
+            arena: Arena::of(&*kernel),
             kernel,
             ended: OnceLock::new(),
             given_up: OnceLock::new(),
@@ -267,8 +271,9 @@ impl LiveKernel {
         }
         self.slab.close().into_iter().chain(self.flights.close()).for_each(wake);
         for lane in &self.lanes {
-            lane.room.call(|| usize::MAX);
+            lane.room.call(|_| true);
         }
+        self.arena.iter().for_each(|arena| arena.end());
         self.inbox.arrived().notify(usize::MAX);
         self.outlets.end();
         self.close_backlog();

@@ -180,7 +180,8 @@ impl LaunchOptions {
         self
     }
 
-    /// The most bytes of payloads that are too large for a slot and wait for their handlers; 256 MiB unless told. On WebGPU that much memory of the
+    /// The most bytes of payloads that are too large for a slot and wait for their handlers; 256 MiB unless told. Senders wait while there is no room, and
+    /// a payload that is larger is refused. On WebGPU that much memory of the
     /// device's is taken at the launch of an actor that takes such messages, 64 MiB or as much as the adapter binds; on CUDA 64 MiB are pinned
     /// then (as a power of two, and kept for the process' next kernel). See [`payload`](crate::payload).
     pub fn payload_memory(mut self, bytes: u64) -> Self {

@@ -4,9 +4,9 @@ use crate::encoded::Encoded;
 use crate::hung::HandedOver;
 use crate::live::LiveKernel;
 use crate::pending::Owner;
-use crate::requests::Waiting;
 use crate::ticket::{Looking, Read, Ticket};
 use crate::timer::Sleep;
+use crate::waiting::Waiting;
 use crate::{RingKernelError, RingMessage};
 use event_listener::EventListener;
 use ringkernel_backends::abi::{Correlation, tag};
@@ -98,7 +98,7 @@ impl<R> Request<'_, R> {
     fn proceed(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RingKernelError>> {
         let Self { live, instance, tag: message_tag, ref message, read, ref mut stage, ref limit } = *self;
         let shard = live.shard(instance);
-        if let Err(error) = message.check(|| live.kernel.payloads().is_some()) {
+        if let Err(error) = message.check(|| live.arena.is_some()) {
             return Poll::Ready(Err(error.into()));
         }
         // What a message without a reply, or with one that is another's, ends with.

@@ -7,8 +7,8 @@ use crate::hlc::HOST;
 use crate::lane::Lane;
 use crate::live::{LiveKernel, wake};
 use crate::pending::{Owner, Refused};
-use crate::room::Place;
 use crate::ticket::Ticket;
+use crate::waiting::Lacks;
 use crate::{DecodeError, HandlerFault, PayloadTooLarge, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
@@ -18,14 +18,10 @@ use ringkernel_backends::payload::ArenaFull;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
 
 /// The largest reply that is decoded on the stack.
 const ON_STACK: usize = 1024;
-/// How long a sender that finds a ring full looks for room before it sleeps. A device that is busy with the ring makes some within a
-/// microsecond or two, and to be woken on another core takes some tens of them.
-const LOOKING: Duration = Duration::from_micros(20);
 /// The largest message that is encoded or decoded without much ado.
 const SMALL: usize = 64;
 
@@ -72,6 +68,7 @@ impl LiveKernel {
         fence(Ordering::SeqCst);
         moved |= self.retry_relays();
         self.each_lane().for_each(|(lane, port)| lane.announce_room(port));
+        self.arena.iter().for_each(|arena| arena.announce());
         moved
     }
 
@@ -244,7 +241,7 @@ impl LiveKernel {
         }
     }
 
-    /// Hands a request over, if there is room in the ring; an error if there is none for its payload.
+    /// Hands a request over, if there is room in the ring, and for its payload; an error if there never is.
     #[inline]
     pub(crate) fn push_encoded(
         &self,
@@ -252,15 +249,17 @@ impl LiveKernel {
         tag: u32,
         correlation: Correlation,
         message: &Encoded,
-    ) -> Option<Result<(), RingKernelError>> {
+    ) -> Result<Result<(), RingKernelError>, Lacks> {
         let pushed = match message {
             Encoded::Large(bytes, error) => self.push_large(instance, tag, correlation, bytes, *error),
             message => self.push_bytes(instance, tag, correlation, message.bytes()).map_err(NotSent::from),
         };
         match pushed {
-            Ok(()) => Some(Ok(())),
-            Err(NotSent::Full) => None,
-            Err(other) => Some(Err(self.not_sent(instance, other))),
+            Ok(()) => Ok(Ok(())),
+            Err(reason) => match reason.lacks() {
+                Some(lacks) => Err(lacks),
+                None => Ok(Err(self.not_sent(instance, reason))),
+            },
         }
     }
 
@@ -274,7 +273,7 @@ impl LiveKernel {
         bytes: &[u8],
         error: PayloadTooLarge,
     ) -> Result<(), NotSent> {
-        let Some(arena) = self.kernel.payloads() else { return Err(NotSent::TooLarge(error)) };
+        let Some(arena) = &self.arena else { return Err(NotSent::TooLarge(error)) };
         let (_, port) = self.lane(self.shard(instance));
         // Before all of it is copied.
         if port.requests.len() == port.requests.capacity() {
@@ -312,45 +311,6 @@ impl LiveKernel {
         lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc }, bytes)?;
         self.kernel.doorbell(shard);
         Ok(())
-    }
-
-    /// Tries to send through a shard's ring, and again whenever there may be room.
-    pub(crate) fn poll_room<'a, T>(
-        &'a self,
-        shard: usize,
-        waiting: &mut Option<Waiting<'a>>,
-        waker: &Waker,
-        mut attempt: impl FnMut() -> Option<T>,
-    ) -> Poll<Result<T, RingKernelError>> {
-        loop {
-            if let Err(ended) = self.check_open() {
-                *waiting = None;
-                return Poll::Ready(Err(ended));
-            }
-            if let Some(sent) = attempt() {
-                *waiting = None;
-                return Poll::Ready(Ok(sent));
-            }
-            match waiting {
-                None => {
-                    let place = self.lanes[shard].room.enter();
-                    let looking = self.may_answer().then(Instant::now);
-                    *waiting = Some(Waiting { place, looking, _work: Work::of(self) });
-                    // Pairs with the fence in `collect`: see `Room::call`.
-                    fence(Ordering::SeqCst);
-                    self.check_device();
-                }
-                Some(Waiting { looking: Some(since), .. }) if since.elapsed() < LOOKING => {
-                    // Other tasks run in between.
-                    waker.wake_by_ref();
-                    return Poll::Pending;
-                }
-                Some(place) => match place.place.poll(waker) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) => *waiting = None,
-                },
-            }
-        }
     }
 
     /// An error if the kernel takes no more requests. Whether the device is lost is not asked here, where speed matters: those
@@ -424,7 +384,7 @@ pub(crate) enum NotSent {
     Full,
     /// There never is.
     TooLarge(PayloadTooLarge),
-    /// There is none now for its payload, which is too large for a slot.
+    /// There is none for its payload, which is too large for a slot.
     NoMemory(ArenaFull),
 }
 
@@ -551,29 +511,4 @@ fn with_bytes<R>(size: usize, words: &(impl Words + ?Sized), read: impl FnOnce(&
 thread_local! {
     /// A buffer for replies that are not read on the stack.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// What a sender that waits for room holds: its place, and the bridge's attention.
-pub(crate) struct Waiting<'a> {
-    place: Place<'a>,
-    /// Since when it looks for room itself, instead of sleeping.
-    looking: Option<Instant>,
-    _work: Option<Work<'a>>,
-}
-
-/// Counts as work for the bridge until dropped.
-pub(crate) struct Work<'a>(&'a LiveKernel);
-
-impl<'a> Work<'a> {
-    pub(crate) fn of(live: &'a LiveKernel) -> Option<Self> {
-        live.bridge.as_ref()?;
-        live.raise_work();
-        Some(Self(live))
-    }
-}
-
-impl Drop for Work<'_> {
-    fn drop(&mut self) {
-        self.0.lower_work();
-    }
 }

@@ -3,7 +3,7 @@
 use crate::lifecycle::{KernelState, Transition};
 use crate::live::{Ended, LiveKernel};
 use crate::mesh::wiring;
-use crate::requests::Work;
+use crate::waiting::Work;
 use crate::{KernelHandle, RingKernelError};
 use ringkernel_backends::kernel::{DeviceError, Port};
 use std::sync::atomic::Ordering;
@@ -165,8 +165,9 @@ impl LiveKernel {
                 ends = Some(ports.iter().map(|port| port.requests.close()).collect());
             }
             for lane in &self.lanes {
-                lane.room.call(|| usize::MAX);
+                lane.room.call(|_| true);
             }
+            self.arena.iter().for_each(|arena| arena.end());
             let waiting = |(shard, port): (usize, &Port)| match &ends {
                 Some(ends) => ends[shard].wrapping_sub(port.requests.consumed()),
                 None => port.requests.len(),

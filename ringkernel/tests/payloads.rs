@@ -5,6 +5,12 @@ use futures::{StreamExt, TryStreamExt};
 use ringkernel::payload::access;
 use ringkernel::prelude::*;
 use ringkernel::{DeviceError, Sent};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 #[derive(RingMessage, Clone, Debug, PartialEq)]
 #[message(max_bytes = 2048)]
@@ -330,30 +336,89 @@ fn messages_that_no_slot_carries_are_read_in_place_and_their_memory_is_given_bac
     });
 }
 
+/// As many pixels, of which 10,000 take 40,016 bytes.
+fn pixels(count: u32) -> Image {
+    Image { name: String::new(), pixels: (0..count).collect() }
+}
+
+/// What an error says of an arena: how much was asked for, and how much there may be.
+fn full(error: RingKernelError) -> (u64, u64) {
+    match error {
+        RingKernelError::PayloadMemory { id: "gallery", error } => (error.bytes, error.most),
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
-fn a_payload_that_the_arena_has_no_room_for_is_an_error_with_its_numbers() {
+fn a_payload_that_the_arena_has_no_room_for_waits_and_try_tell_says_so() {
     smol::block_on(async {
         let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
         let options = LaunchOptions::default().payload_memory(50_000).without_auto_activate();
         let gallery = Gallery::launch(&runtime, options).await.unwrap();
-        let pixels = |count: u32| Image { name: String::new(), pixels: (0..count).collect() };
         gallery.tell(pixels(10_000)).await.unwrap();
-        let full = |error: RingKernelError| match error {
-            RingKernelError::PayloadMemory { id: "gallery", error } => (error.bytes, error.used, error.most),
-            other => panic!("{other}"),
-        };
-        let numbers = (40_016, 40_016, 50_000);
-        assert_eq!(full(gallery.tell(pixels(10_000)).await.unwrap_err()), numbers);
-        assert_eq!(full(gallery.hang(pixels(10_000)).await.unwrap_err()), numbers);
-        assert_eq!(full(gallery.ask_blocking(pixels(10_000)).unwrap_err()), numbers);
-        assert_eq!(full(gallery.try_tell(pixels(10_000)).unwrap_err().reason), numbers);
-        assert_eq!(full(gallery.tell_many([pixels(10_000)]).await.unwrap_err().reason), numbers);
-        let replies: Vec<_> = gallery.ask_many([pixels(10_000)]).collect().await;
-        assert!(matches!(replies[..], [Err(RingKernelError::PayloadMemory { .. })]));
+        let big = || pixels(10_000);
+        let (mut told, mut sent) = (pin!(gallery.tell(big())), pin!(gallery.send(big())));
+        let mut many = pin!(gallery.tell_many([big(), pixels(10), big()]));
+        let mut asked = pin!(gallery.hang(big()));
+        let mut replies = gallery.ask_many([big(), pixels(10), big()]);
+        assert!(futures::poll!(&mut told).is_pending() && futures::poll!(&mut many).is_pending());
+        assert!(futures::poll!(&mut sent).is_pending() && futures::poll!(&mut asked).is_pending());
+        assert!(futures::poll!(replies.next()).is_pending());
+        let threads = [
+            std::thread::spawn({
+                let gallery = gallery.clone();
+                move || gallery.tell_blocking(pixels(10_000)).unwrap()
+            }),
+            std::thread::spawn({
+                let gallery = gallery.clone();
+                move || assert!(gallery.ask_blocking(pixels(10_000)).is_ok())
+            }),
+            std::thread::spawn({
+                let gallery = gallery.clone();
+                move || gallery.tell_many_blocking([pixels(10_000), pixels(10_000)]).unwrap()
+            }),
+        ];
+        let refused = gallery.try_tell(big()).unwrap_err();
+        assert_eq!((full(refused.reason), refused.message), ((40_016, 50_000), big()));
+        let late = gallery.ask_timeout(big(), Duration::from_millis(1)).await.unwrap_err();
+        assert!(matches!(late, RingKernelError::Timeout { may_have_run: false, .. }), "{late}");
         // What slots carry goes on, and so does the rest once there is room.
         gallery.tell(pixels(10)).await.unwrap();
         gallery.activate().await.unwrap();
+        let answered = replies.by_ref().map(|reply| reply.is_ok()).collect::<Vec<_>>();
+        let done = futures::join!(told, sent, many, asked, answered);
+        assert!(done.0.is_ok() && done.1.is_ok() && done.2.is_ok() && done.3.is_ok());
+        assert_eq!(done.4, [true; 3]);
+        smol::unblock(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await;
+        gallery.receive::<u64>().await.unwrap();
         gallery.hang(pixels(10)).await.unwrap();
+        assert_eq!((gallery.control().messages_processed, gallery.pending()), (16, 0));
+    });
+}
+
+#[test]
+fn a_payload_that_is_larger_than_the_arena_is_an_error_at_once() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        let options = LaunchOptions::default().payload_memory(50_000).without_auto_activate();
+        let gallery = Gallery::launch(&runtime, options).await.unwrap();
+        // Full or not.
+        for _ in 0..2 {
+            let numbers = (52_016, 50_000);
+            let more = || pixels(13_000);
+            assert_eq!(full(gallery.tell(more()).await.unwrap_err()), numbers);
+            assert_eq!(full(gallery.tell_blocking(more()).unwrap_err()), numbers);
+            assert_eq!(full(gallery.try_tell(more()).unwrap_err().reason), numbers);
+            assert_eq!(full(gallery.send(more()).await.unwrap_err()), numbers);
+            assert_eq!(full(gallery.hang(more()).await.unwrap_err()), numbers);
+            assert_eq!(full(gallery.ask_blocking(more()).unwrap_err()), numbers);
+            let error = gallery.tell_many([pixels(10), more(), pixels(10)]).await.unwrap_err();
+            assert_eq!((error.sent, full(error.reason)), (1, numbers));
+            let mut replies = gallery.ask_many([more()]);
+            assert_eq!(replies.next().await.map(|reply| full(reply.unwrap_err())), Some(numbers));
+            gallery.try_tell(pixels(10_000)).ok();
+        }
+        gallery.activate().await.unwrap();
         gallery.hang(pixels(12_000)).await.unwrap();
         match gallery.hang(pixels(2 << 20)).await {
             Err(RingKernelError::PayloadTooLarge(error)) => {
@@ -365,35 +430,144 @@ fn a_payload_that_the_arena_has_no_room_for_is_an_error_with_its_numbers() {
     });
 }
 
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_waits_for_the_arena_sleeps_until_there_is_room_and_gives_its_turn_back_when_dropped() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        // Room for one in the ring, and for two in the arena.
+        let options = LaunchOptions::default().instances(2).queue_capacity(1).payload_memory(90_000);
+        let gallery = Gallery::launch(&runtime, options.shards(2).without_auto_activate()).await.unwrap();
+        let wakes: [_; 3] = std::array::from_fn(|_| Arc::new(Wakes(AtomicUsize::new(0))));
+        let woken = || wakes.each_ref().map(|wakes| wakes.0.load(Ordering::Relaxed));
+        let wakers = wakes.each_ref().map(|wakes| Waker::from(wakes.clone()));
+        // One is handed over, the other waits for the ring, in the arena.
+        let mut holding = Box::pin(gallery.tell_many([pixels(10_000), pixels(10_000)]));
+        assert!(holding.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let other = gallery.at(1).unwrap();
+        let waits = |count| Box::pin(other.tell(pixels(count)));
+        let mut waiting = [waits(11_000), waits(20_000), waits(12_000)];
+        for (future, waker) in waiting.iter_mut().zip(&wakers) {
+            assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(woken(), [0; 3], "nothing has moved");
+        let [first, second, third] = waiting;
+        drop(holding);
+        assert_eq!(woken(), [1, 0, 0], "44,016 bytes have room beside 40,016");
+        drop(first);
+        assert_eq!(woken(), [1, 0, 0], "and 80,016 have none");
+        drop(second);
+        assert_eq!(woken(), [1, 0, 1]);
+        gallery.activate().await.unwrap();
+        third.await.unwrap();
+        other.hang(pixels(20_000)).await.unwrap();
+        assert_eq!((gallery.control().messages_processed, gallery.pending()), (3, 0));
+    });
+}
+
+#[test]
+fn senders_that_share_a_small_arena_all_get_their_turns_in_their_own_order() {
+    const SENDERS: u32 = 8;
+    const EACH: u32 = 150;
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        // The largest need most of it.
+        let options = LaunchOptions::default().instances(SENDERS).queue_capacity(4).payload_memory(220_000);
+        let gallery = Gallery::launch(&runtime, options).await.unwrap();
+        let threads: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let own = gallery.at(sender).unwrap();
+                std::thread::spawn(move || {
+                    for n in (0..EACH).step_by(10) {
+                        let images = (n..n + 10).map(image);
+                        match sender % 4 {
+                            0 => smol::block_on(own.tell_many(images)).unwrap(),
+                            1 => images.for_each(|image| own.tell_blocking(image).unwrap()),
+                            2 => {
+                                assert_eq!(own.ask_many(images).blocking().filter(Result::is_ok).count(), 10)
+                            }
+                            _ => images.for_each(|image| smol::block_on(own.tell(image)).unwrap()),
+                        }
+                    }
+                })
+            })
+            .collect();
+        smol::unblock(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await;
+        let expected = sums(0..EACH);
+        for sender in 0..SENDERS {
+            let empty = Image { name: String::new(), pixels: Vec::new() };
+            assert_eq!(
+                gallery.at(sender).unwrap().hang(empty).await.as_ref(),
+                Ok(&expected[EACH as usize - 1])
+            );
+        }
+    });
+}
+
+#[test]
+fn who_waits_for_the_arena_of_a_kernel_that_ends_is_told() {
+    smol::block_on(async {
+        let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
+        let options = LaunchOptions::default().payload_memory(50_000).without_auto_activate();
+        let gallery = Gallery::launch(&runtime, options).await.unwrap();
+        gallery.tell(pixels(10_000)).await.unwrap();
+        let told = smol::spawn({
+            let gallery = gallery.clone();
+            async move { gallery.tell(pixels(10_000)).await }
+        });
+        let many = smol::spawn({
+            let gallery = gallery.clone();
+            async move { gallery.tell_many([pixels(10_000)]).await.map_err(|error| error.reason) }
+        });
+        let asked = smol::spawn({
+            let gallery = gallery.clone();
+            async move { gallery.ask_many([pixels(10_000)]).next().await.unwrap().map(drop) }
+        });
+        smol::Timer::after(Duration::from_millis(20)).await;
+        gallery.terminate().await.unwrap();
+        for outcome in [told.await, many.await, asked.await] {
+            assert_eq!(outcome, Err(RingKernelError::Terminated { id: "gallery" }));
+        }
+    });
+}
+
 #[test]
 fn what_a_batch_put_into_the_arena_and_did_not_hand_over_makes_room_again() {
     smol::block_on(async {
         let runtime = RingKernel::builder().backend(Backend::Cpu).build().await.unwrap();
-        // Room for two in the ring, and for four in the arena.
-        let options = LaunchOptions::default().queue_capacity(2).payload_memory(200_000);
-        let gallery = Gallery::launch(&runtime, options.without_auto_activate()).await.unwrap();
-        let pixels = || Image { name: String::new(), pixels: vec![1; 10_000] };
-        let four = || std::iter::repeat_with(pixels).take(4);
+        // Room for two in each ring, and for four in the arena.
+        let options = LaunchOptions::default().instances(2).queue_capacity(2).payload_memory(200_000);
+        let gallery = Gallery::launch(&runtime, options.shards(2).without_auto_activate()).await.unwrap();
+        let big = || pixels(10_000);
+        let four = || std::iter::repeat_with(big).take(4);
         let mut sending = Box::pin(gallery.tell_many(four()));
         assert!(futures::poll!(&mut sending).is_pending());
         drop(sending);
-        // Two are there. Without room for two more these would be errors, and not wait.
         for _ in 0..3 {
             let mut replies = gallery.ask_many(four().take(2));
             assert!(futures::poll!(replies.next()).is_pending());
         }
         let panics = || -> Image { panic!("no third message") };
-        let three = std::iter::repeat_with(pixels).take(2).chain(std::iter::once_with(panics));
+        let three = std::iter::repeat_with(big).take(2).chain(std::iter::once_with(panics));
         let mut sending = Box::pin(gallery.tell_many(three));
-        let poll = || sending.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let poll = || sending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
         drop(sending);
-        let mut sending = Box::pin(gallery.tell_many(four().take(2)));
-        assert!(futures::poll!(&mut sending).is_pending());
+        // Two are there, and nothing else.
+        gallery.at(1).unwrap().try_tell(big()).unwrap();
+        gallery.at(1).unwrap().try_tell(big()).unwrap();
         gallery.activate().await.unwrap();
-        sending.await.unwrap();
-        gallery.hang(pixels()).await.unwrap();
-        assert_eq!(gallery.control().messages_processed, 5);
+        gallery.hang(big()).await.unwrap();
+        gallery.at(1).unwrap().hang(big()).await.unwrap();
+        assert_eq!(gallery.control().messages_processed, 6);
     });
 }
 

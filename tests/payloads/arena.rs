@@ -4,7 +4,7 @@ use crate::depot::{Depot, DepotProxy, Freight, Look, Stored};
 use crate::depot::{archive, expected, freight, native, numbers, tampered};
 use crate::raw::Raw;
 use crate::{check, text};
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, poll};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestRunner};
 use ringkernel::prelude::*;
@@ -12,6 +12,7 @@ use ringkernel::{DeviceError, DeviceType, Mode};
 use ringkernel_backends::abi::{FaultKind, Origin};
 use ringkernel_backends::payload::{PayloadArena, Reference};
 use ringkernel_tests::machine::{BACKENDS, Collection, Machine, Stop, backend_name, env_or};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,12 +35,16 @@ pub fn add(tests: &mut Collection) {
             },
         );
         tests.add(
-            on("a_full_arena_is_an_error_with_its_numbers_until_there_is_room_again"),
+            on("who_finds_the_arena_full_waits_but_for_try_tell_and_what_never_fits_is_an_error"),
             move |machine| {
                 let options = LaunchOptions::default().payload_memory(4096).without_auto_activate();
                 with_depot(machine, backend, options, full)
             },
         );
+        tests.add(on("senders_of_every_kind_take_turns_in_a_small_arena"), move |machine| {
+            let options = LaunchOptions::default().instances(4).queue_capacity(4).payload_memory(5000);
+            with_depot(machine, backend, options, turns)
+        });
         tests.add(on("who_waits_for_each_reply_needs_room_for_one_payload"), move |machine| {
             let options = LaunchOptions::default().payload_memory(archive(&numbers(500)).len() as u64 + 8);
             with_depot(machine, backend, options, one_by_one)
@@ -148,42 +153,101 @@ async fn again_and_again(depot: DepotProxy) -> Result<(), Stop> {
 }
 
 async fn full(depot: DepotProxy) -> Result<(), Stop> {
-    depot.tell(numbers(600)).await.map_err(text)?;
-    let length = archive(&numbers(600)).len() as u64;
+    let fits = || numbers(600);
+    depot.tell(fits()).await.map_err(text)?;
     let numbers_of = |error: RingKernelError| match error {
         RingKernelError::PayloadMemory { id: "depot", error } => Ok((error.bytes, error.most)),
         other => Err(Stop::Failed(other.to_string())),
     };
-    let known = (length, 4096);
+    let there_was_room = || Stop::Failed("there was room".into());
+    let refused = depot.try_tell(fits()).err().ok_or_else(there_was_room)?;
+    check(&numbers_of(refused.reason)?, &(archive(&fits()).len() as u64, 4096))?;
+    // What never has room, full or not.
+    let never = || numbers(1100);
+    let known = (archive(&never()).len() as u64, 4096);
     let failed = async || {
-        let error = depot.tell(numbers(600)).await.err();
-        let many = depot.tell_many([numbers(600)]).await.err().map(RingKernelError::from);
-        let asked = depot.store(numbers(600)).await.err();
-        let tried = depot.try_tell(numbers(600)).err().map(|refused| refused.reason);
-        [error, many, asked, tried]
+        let told = depot.tell(never()).await.err();
+        let many = depot.tell_many([never()]).await.err().map(RingKernelError::from);
+        let asked = depot.store(never()).await.err();
+        let tried = depot.try_tell(never()).err().map(|refused| refused.reason);
+        let one_of_many = depot.ask_many([never()]).next().await.and_then(Result::err);
+        [told, many, asked, tried, one_of_many]
     };
     for error in failed().await {
-        let error = error.ok_or_else(|| Stop::Failed("there was room".into()))?;
-        check(&numbers_of(error)?, &known)?;
+        check(&numbers_of(error.ok_or_else(there_was_room)?)?, &known)?;
     }
-    let asked: Vec<_> = depot.ask_many([numbers(600), numbers(9)]).take(1).collect().await;
-    for reply in asked {
-        match reply {
-            Err(error) => check(&numbers_of(error)?, &known)?,
-            Ok(stored) => return Err(Stop::Failed(format!("{stored:?}"))),
-        }
-    }
-    // What slots carry goes on, and so does the rest once there is room.
+    // All else waits, until there is room; what slots carry goes on.
+    let (mut told, mut many) = (pin!(depot.tell(fits())), pin!(depot.tell_many([numbers(9), fits()])));
+    let (mut asked, mut replies) = (pin!(depot.store(fits())), depot.ask_many([fits(), numbers(9), fits()]));
+    check(&(poll!(&mut told).is_pending() && poll!(&mut many).is_pending()), &true)?;
+    check(&(poll!(&mut asked).is_pending() && poll!(replies.next()).is_pending()), &true)?;
+    let dropped = depot.ask_timeout(fits(), Duration::from_millis(1)).await;
+    check(&matches!(dropped, Err(RingKernelError::Timeout { may_have_run: false, .. })), &true)?;
     depot.activate().await.map_err(text)?;
     check(&depot.look(Look { words: [1, 2, 3] }).await, &Ok(6))?;
-    let stored = depot.store(numbers(9)).await.map_err(text)?;
-    check(&(stored.number >= 2), &true)?;
-    let stored = depot.store(numbers(1000)).await.map_err(text)?;
-    check(&stored.weights, &1000)?;
-    match depot.store(numbers(1100)).await {
-        Err(error) => check(&numbers_of(error)?, &(archive(&numbers(1100)).len() as u64, 4096)),
-        Ok(stored) => Err(Stop::Failed(format!("{stored:?}"))),
+    let replies = replies.try_collect::<Vec<Stored>>();
+    let (told, many, asked, replies) = futures::join!(told, many, asked, replies);
+    told.map_err(text)?;
+    many.map_err(text)?;
+    check(&asked.map(|stored| stored.weights), &Ok(600))?;
+    check(&replies.map_err(text)?.len(), &3)?;
+    for error in failed().await {
+        check(&numbers_of(error.ok_or_else(there_was_room)?)?, &known)?;
     }
+    let stored = depot.store(numbers(1000)).await.map_err(text)?;
+    // One that was there first, one told, two of many, one asked, three of many.
+    check(&(stored.number, stored.weights), &(9, 1000))
+}
+
+async fn turns(depot: DepotProxy) -> Result<(), Stop> {
+    let each = (env_or("RINGKERNEL_PAYLOADS", 2000) as u32 / 40).next_multiple_of(5);
+    // Up to 4000 bytes: of the largest there is room for one.
+    let message = |n: u32| numbers(9 + n.wrapping_mul(2_654_435_761) % 950);
+    let threads: Vec<_> = (0..4)
+        .map(|sender| -> Result<_, Stop> {
+            let own = depot.at(sender).map_err(text)?;
+            Ok(std::thread::spawn(move || -> Result<(), String> {
+                for n in (0..each).step_by(5) {
+                    let mut messages = (n..n + 5).map(message);
+                    match sender {
+                        0 => own.tell_many_blocking(messages).map_err(|error| error.to_string()),
+                        1 => messages
+                            .try_for_each(|message| own.tell_blocking(message))
+                            .map_err(|e| e.to_string()),
+                        2 => {
+                            let replies: Result<Vec<_>, _> = own.ask_many(messages).blocking().collect();
+                            let numbers = replies.map(|all| all.iter().map(|one| one.number).collect());
+                            (numbers == Ok((n + 1..n + 6).collect::<Vec<_>>()))
+                                .then_some(())
+                                .ok_or_else(|| format!("{numbers:?} behind {n}"))
+                        }
+                        _ => smol::block_on(async {
+                            for message in messages {
+                                own.tell(message).await?;
+                            }
+                            Ok(())
+                        })
+                        .map_err(|error: RingKernelError| error.to_string()),
+                    }?;
+                }
+                Ok(())
+            }))
+        })
+        .collect::<Result<_, _>>()?;
+    for thread in threads {
+        smol::unblock(|| thread.join())
+            .await
+            .map_err(|_| "a thread panicked")
+            .map_err(text)?
+            .map_err(Stop::Failed)?;
+    }
+    // All came.
+    let all = expected((0..each).chain([0]).map(message));
+    for sender in 0..4 {
+        let last = depot.at(sender).map_err(text)?.store(message(0)).await;
+        check(&last, &Ok(all[each as usize]))?;
+    }
+    Ok(())
 }
 
 async fn one_by_one(depot: DepotProxy) -> Result<(), Stop> {

@@ -103,6 +103,10 @@ impl PayloadArena for HeapArena {
         drop(self.take(reference));
     }
 
+    fn has_room(&self, bytes: u64) -> bool {
+        self.lock().used.checked_add(bytes).is_some_and(|used| used <= self.most)
+    }
+
     fn used(&self) -> u64 {
         self.lock().used
     }
@@ -121,12 +125,14 @@ mod tests {
         let arena = HeapArena::new(100);
         let references: Vec<_> = (0..5).map(|n| arena.put(&[n; 20]).unwrap()).collect();
         assert_eq!(arena.put(&[0]), Err(ArenaFull { bytes: 1, used: 100, most: 100 }));
+        assert!(!arena.has_room(1) && !arena.has_room(u64::MAX));
         for (n, reference) in references.iter().enumerate().rev() {
             assert_eq!(Reference::from_bytes(&reference.to_bytes()), Some(*reference));
             let taken = arena.take(*reference).unwrap();
             assert_eq!((&taken[..], taken.as_ptr().addr() % 8), (&[n as u8; 20][..], 0));
             assert!(arena.take(*reference).is_none());
         }
+        assert!(arena.has_room(100) && !arena.has_room(101));
         assert_eq!((arena.used(), arena.most()), (0, 100));
         let again = arena.put(&[9; 100]).unwrap();
         assert!(references.iter().all(|old| arena.take(*old).is_none()));

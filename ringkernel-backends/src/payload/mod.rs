@@ -25,7 +25,8 @@
 //! - the message did not come from the host ([`Origin::Nobody`](crate::abi::Origin::Nobody) or `Asker`): kernels send each other what slots carry, and nothing of theirs is followed;
 //! - the handler's message is never so large ([`MessageInfo::is_large`](crate::kernel::MessageInfo::is_large)): then it is an archive of a length that none has.
 //!
-//! What it took it gives back *before* the reply can be seen, so that who waits for each reply before it sends again needs room for one payload.
+//! What it took it gives back *before* the reply can be seen, so that who waits for each reply before it sends again needs room for one payload; and before it
+//! tells of [`Progress`](crate::kernel::Progress), if it does, because senders wait for that room.
 //! Archives are validated by the handler, where they lie, like those in slots; they are aligned to eight bytes at least.
 
 mod entries;
@@ -103,9 +104,12 @@ pub trait PayloadArena: Debug + Send + Sync {
     /// left alone.
     fn withdraw(&self, reference: Reference);
 
+    /// Whether a payload of so many bytes would have room now.
+    fn has_room(&self, bytes: u64) -> bool;
+
     /// Bytes that wait or are being read.
     fn used(&self) -> u64;
 
-    /// The most that may.
+    /// The most that may. A payload that is no longer has room where nothing else is.
     fn most(&self) -> u64;
 }

@@ -124,6 +124,21 @@ impl PayloadArena for RegionArena {
         }
     }
 
+    fn has_room(&self, bytes: u64) -> bool {
+        if bytes > self.most() {
+            return false;
+        }
+        let mut state = self.lock();
+        state.reclaim_all(&self.memory);
+        if state.entries.is_full() {
+            return false;
+        }
+        let piece = state.spans.take(bytes);
+        let has_room = piece.is_some();
+        piece.into_iter().for_each(|piece| state.spans.give_back(piece));
+        has_room
+    }
+
     fn used(&self) -> u64 {
         let mut state = self.lock();
         state.reclaim_all(&self.memory);
@@ -131,7 +146,8 @@ impl PayloadArena for RegionArena {
     }
 
     fn most(&self) -> u64 {
-        self.memory.bytes()
+        // Pieces are whole multiples of that.
+        self.memory.bytes() / Spans::ALIGN * Spans::ALIGN
     }
 }
 

@@ -69,6 +69,10 @@ fn where_the_table_is_full_there_is_no_room_and_where_nothing_fits_none_ever() {
     assert_eq!(few.put(&[0; 8]), Err(ArenaFull { bytes: 8, used: 32, most: 1 << 10 }));
     few.withdraw(first);
     assert!(few.put(&[0; 8]).is_ok());
+    // Pieces are as long as a multiple of 16, and so is the most there may be.
+    let (odd, _) = arena(40, 2);
+    assert_eq!((odd.most(), odd.has_room(32), odd.has_room(33)), (32, true, false));
+    assert!(odd.put(&[0; 33]).is_err() && odd.put(&[0; 32]).is_ok() && !odd.has_room(1));
     let (none, _) = arena(0, 0);
     assert_eq!(none.put(&[0; 8]), Err(ArenaFull { bytes: 8, used: 0, most: 0 }));
 }
@@ -87,8 +91,10 @@ proptest! {
         for (n, (what, length, which)) in steps.into_iter().enumerate() {
             match what {
                 0..3 => {
-                    let payload = vec![n as u8; length];
-                    match arena.put(&payload) {
+                    let (payload, has_room) = (vec![n as u8; length], arena.has_room(length as u64));
+                    let put = arena.put(&payload);
+                    prop_assert_eq!(put.is_ok(), has_room);
+                    match put {
                         Ok(reference) => waiting.push((reference, payload)),
                         Err(full) => {
                             let used = rounded(&waiting) + rounded(&reading);

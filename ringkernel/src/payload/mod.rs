@@ -74,9 +74,10 @@
 //!
 //! With a larger `max_bytes`, slots have room for `#[message(inline_bytes = …)]`, 4096 where it does not say, and what is longer waits in the
 //! kernel's *payload arena*, where its handler reads it in place. The arena is bounded
-//! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, sending is
-//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory), at once: who waits for replies before sending more has the room of what was
-//! answered, and `ask_many` does so by itself. Messages between kernels, and answers, are never larger than a slot carries.
+//! ([`LaunchOptions::payload_memory`](crate::LaunchOptions::payload_memory)); where it is full, senders wait for room as they do where a queue is, whoever
+//! came first before the others, and who has a reply has the room of what it asked with. Only `try_tell` says
+//! [`RingKernelError::PayloadMemory`](crate::RingKernelError::PayloadMemory) then, which a payload that is larger than the arena is whatever the way it is sent. Messages between
+//! kernels, and answers, are never larger than a slot carries.
 //!
 //! - On the CPU the arena is ordinary memory, taken as it is needed.
 //! - On CUDA it is pinned memory of the host's, all of which is allocated when the kernel is launched, because it cannot be had later

@@ -1,17 +1,20 @@
-//! Many requests in one call: [`ActorRef::ask_many`], and the stream of their [`Replies`].
+//! Many requests in one call: [`ActorRef::ask_many`], and the stream of their [`Replies`], which is where to start; `blocking` makes an iterator of it.
+
+mod blocking;
+
+pub use blocking::BlockingReplies;
 
 use crate::block::{Block, Refused};
 use crate::flight::{Found, Held, MOST};
 use crate::live::LiveKernel;
-use crate::park::block_on;
-use crate::requests::{NotSent, Waiting, read_exactly};
-use crate::ticket::{LOOKS, LOOKS_A_POLL};
+use crate::requests::read_exactly;
+use crate::ticket::LOOKS_A_POLL;
+use crate::waiting::{Lacks, Waiting};
 use crate::{Actor, ActorRef, Handles, RingKernelError, RingMessage};
 use event_listener::EventListener;
 use futures::Stream;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -319,8 +322,11 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             }
             self.next = self.next.wrapping_add(count as u64);
             match filled {
-                Err(Refused::NotSent(_, NotSent::NoMemory(_))) if under_way + count > 0 => {
-                    // Who has a reply has the room of what it asked with: again when the next one is taken.
+                Err(Refused::NotSent(_, reason))
+                    if block.lacks().is_some() && (under_way + count > 0 || reason.lacks().is_some()) =>
+                {
+                    // Who has a reply has the room of what it asked with: again when the next one is taken, or when others make room
+                    // where nothing is under way.
                     self.refill_at = self.taken.wrapping_add(1);
                     if count == 0 {
                         return;
@@ -396,9 +402,17 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             }
             if self.taken == self.next {
                 // Nothing is under way, and there are messages.
+                if let Some(bytes) = self.block.as_ref().and_then(Block::lacks) {
+                    let mut waiting = self.waiting.take();
+                    if live.poll_memory(bytes, &mut waiting, cx.waker()).is_pending() {
+                        self.waiting = waiting;
+                        return Poll::Pending;
+                    }
+                }
                 self.refill_at = self.taken;
                 self.refill();
-                if self.taken != self.next || self.messages.is_none() {
+                let lacks = self.block.as_ref().is_some_and(|block| block.lacks().is_some());
+                if self.taken != self.next || self.messages.is_none() || lacks {
                     continue;
                 }
             }
@@ -423,9 +437,9 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 let mut waiting = self.waiting.take();
                 let (before, first) = (self.left_in_block, self.block_first);
                 let polled = live.poll_room(shard, &mut waiting, cx.waker(), || {
-                    let (block, flight) = (self.block.as_mut()?, self.flight.as_ref()?);
+                    let (Some(block), Some(flight)) = (&mut self.block, &self.flight) else { return Ok(0) };
                     let correlation = |number| flight.correlation(first.wrapping_add(number as u64));
-                    block.push::<M>(live, shard, correlation)
+                    block.push::<M>(live, shard, correlation).ok_or(Lacks::Slot)
                 });
                 match polled {
                     Poll::Ready(Ok(sent)) => {
@@ -481,37 +495,6 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
             self.looking = None;
         }
     }
-
-    /// The next item, looked for from a thread that has nothing else to do.
-    fn next_blocking(&mut self) -> Option<Result<R, RingKernelError>> {
-        if let Some(item) = self.next_there() {
-            return Some(item);
-        }
-        if self.flight.is_some()
-            && self.taken != self.next
-            && self.live.may_answer()
-            && let Some(nanos) = self.live.patience.take()
-        {
-            let mut start = None;
-            loop {
-                for _ in 0..LOOKS {
-                    self.drain();
-                    if let Some(item) = self.next_there() {
-                        self.live.patience.paid(nanos);
-                        return Some(item);
-                    }
-                    if !self.live.is_polled() {
-                        std::hint::spin_loop();
-                    }
-                }
-                if start.get_or_insert_with(Instant::now).elapsed() > Duration::from_nanos(nanos as u64) {
-                    self.live.patience.did_not_pay(nanos);
-                    break;
-                }
-            }
-        }
-        block_on(poll_fn(|cx| self.poll_slowly(cx)))
-    }
 }
 
 impl<I, R> Replies<'_, I, R> {
@@ -565,34 +548,5 @@ impl<I, R> fmt::Debug for Replies<'_, I, R> {
             .field("kernel", &self.live.id())
             .field("in_flight", &self.in_flight)
             .finish_non_exhaustive()
-    }
-}
-
-/// What [`Replies::blocking`] returns: the replies, in the order of the messages.
-#[must_use = "nothing is sent until the iterator is asked for an item"]
-pub struct BlockingReplies<'a, I, R>(Replies<'a, I, R>);
-
-impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> BlockingReplies<'_, I, R> {
-    /// As [`Replies::hand_over`].
-    pub fn hand_over(&mut self) -> usize {
-        self.0.hand_over()
-    }
-}
-
-impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Iterator for BlockingReplies<'_, I, R> {
-    type Item = Result<R, RingKernelError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.0.next_at_once() {
-            Some(reply) => Some(Ok(reply)),
-            None => self.0.next_blocking(),
-        }
-    }
-}
-
-impl<I, R> fmt::Debug for BlockingReplies<'_, I, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BlockingReplies").field(&self.0).finish()
     }
 }

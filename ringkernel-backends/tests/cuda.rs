@@ -6,6 +6,8 @@
 mod common;
 #[path = "cuda/contexts.rs"]
 mod contexts;
+#[path = "cuda/residence.rs"]
+mod residence;
 
 use common::*;
 use ringkernel_backends::abi::slot::Correlation;

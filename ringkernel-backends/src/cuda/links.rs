@@ -7,8 +7,9 @@
 use super::driver::DeviceMemory;
 use super::lobby::StashShape;
 use super::mailbox::{HEAD_BYTES, Mailbox};
+use super::phase::Phase;
 use super::prepare::{PARAMS, SHARD_PARAMS};
-use super::resident::{Core, Phase};
+use super::resident::Core;
 use crate::abi::{Correlation, SlotShape};
 use crate::kernel::DeviceError;
 use crate::mesh::{KernelNumber, MeshSpec};

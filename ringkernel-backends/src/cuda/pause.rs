@@ -1,15 +1,16 @@
 //! How a kernel goes home for a moment, with its state kept, and comes back: quiesces, and kernels that were late for one.
 
-use super::resident::{Core, Phase};
+use super::phase::{Held, Phase};
+use super::resident::Core;
 use crate::kernel::DeviceError;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 /// Proof that a kernel has returned with its state kept; it goes on when this is resumed.
 pub(super) struct Paused<'a> {
     core: &'a Core,
-    phase: MutexGuard<'a, Phase>,
+    phase: Held<'a, Core>,
     resumed: bool,
 }
 
@@ -17,7 +18,7 @@ impl Core {
     /// Puts a kernel back that went home although it should be resident: one that was told to return for a quiesce, and was late.
     pub(super) fn put_back(&self) -> Result<(), DeviceError> {
         // A lock that is held means that the kernel is being paused or ended: then its absence is wanted.
-        let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
+        let Some(phase) = self.try_phase() else { return Ok(()) };
         // A shard that is done for good (`Tuning::stop_after`) stays so.
         let done =
             (0..self.shards).any(|shard| self.control(shard).has_terminated.load(Ordering::Relaxed) == 1);
@@ -46,7 +47,7 @@ impl Core {
         }
         let core = self.clone();
         let see = move || {
-            let over = || core.phase.try_lock().is_ok_and(|phase| *phase != Phase::Resident);
+            let over = || core.try_phase().is_some_and(|phase| *phase != Phase::Resident);
             // Relaxed: seen a little later is soon enough.
             while core.late.load(Ordering::Relaxed) && !over() && core.put_back().is_ok() {
                 std::thread::sleep(EVERY);
@@ -74,7 +75,7 @@ impl Core {
                 self.away.store(true, Ordering::Relaxed);
             }
             // A kernel that was given up on may still be there, and what is to be done quiesced would wait for it for ever.
-            Phase::Stuck if self.stream_is_idle()? => *phase = Phase::Ended,
+            Phase::Stuck if self.stream_is_idle()? => phase.becomes(Phase::Ended),
             Phase::Stuck => {
                 return Err(DeviceError::Deadline {
                     what: "the end of a kernel that was terminated",

@@ -4,14 +4,15 @@ use super::driver::DeviceMemory;
 use super::driver::Function;
 use super::links::{LINK_PARAMS, Links};
 use super::payload::Payloads;
-use super::resident::{self, Core, Phase};
+use super::phase::Phases;
+use super::resident::{self, Core};
 use super::{Shared, WARP};
 use crate::abi::ring::RawMemory;
 use crate::abi::{ControlBlock, Ring, SlotShape, TelemetryBuffer, state_stride};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, LaunchSpec, Mode, Port};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The shards a kernel gets unless told: one warp empties a ring at a rate that the bus round trip bounds, so a host thread that sends
@@ -242,7 +243,7 @@ pub(super) fn launch(
         pinned,
         shard_bytes,
         event_driven: idle_after.is_some(),
-        phase: Mutex::new(Phase::Prepared),
+        phases: Phases::new(),
         failure: OnceLock::new(),
         launched: Instant::now(),
         asked: AtomicU64::new(0),

@@ -3,19 +3,19 @@
 use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::links::{Links, Neighbour};
 use super::lobby::Lobby;
+use super::phase::{self, HasPhase, Held, Phase, Phases};
 use super::prepare::{ACK, BEAT, CONTROL, SHARED_BYTES, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{
     ControlBlock, ControlSnapshot, Correlation, Header, TelemetryBuffer, TelemetrySnapshot, state_stride,
 };
-use crate::host::lock_by;
 use crate::kernel::{DeviceError, Kernel, KernelDescriptor, Port};
 use crate::mesh::{KernelNumber, MailboxSnapshot, Overflow, Sent, Subscriber, Target, as_kernel, relay_into};
 use crate::payload::PayloadArena;
 use crate::states::States;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long a launched kernel may take to show up.
@@ -40,7 +40,7 @@ pub(super) struct Core {
     pub(super) shard_bytes: usize,
     /// It leaves when it has had nothing to do for a while, and the next message brings it back.
     pub(super) event_driven: bool,
-    pub(super) phase: Mutex<Phase>,
+    pub(super) phases: Phases,
     pub(super) failure: OnceLock<DeviceError>,
     pub(super) launched: Instant,
     /// When the driver was last asked how the kernel does, in milliseconds since `launched`.
@@ -53,17 +53,6 @@ pub(super) struct Core {
     pub(super) late: AtomicBool,
     /// What its parameters say is to be added to the device's clock. Written with the phase's lock held.
     pub(super) told: AtomicI64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Not started yet.
-    Prepared,
-    Resident,
-    /// It returned for good, or was lost with its device.
-    Ended,
-    /// It did not return when told to: its memory must never be used again.
-    Stuck,
 }
 
 /// Starts a kernel that has been prepared, if it fits.
@@ -86,8 +75,14 @@ pub(super) fn start(
 }
 
 impl Core {
-    pub(super) fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its phase, locked, for which this waits.
+    pub(super) fn phase(&self) -> Held<'_, Self> {
+        phase::hold(self)
+    }
+
+    /// Its phase, if nobody is changing it.
+    pub(super) fn try_phase(&self) -> Option<Held<'_, Self>> {
+        phase::try_hold(self)
     }
 
     pub(super) fn actor(&self) -> &'static str {
@@ -104,9 +99,9 @@ impl Core {
         self.multiprocessors / self.shards as f64
     }
 
-    /// Whether it takes room on the GPU.
+    /// Whether it takes room on the GPU. Known without the phase's lock, which may be held for as long as a handler takes.
     pub(super) fn is_resident(&self) -> bool {
-        matches!(*self.phase(), Phase::Prepared | Phase::Resident | Phase::Stuck)
+        !self.phases.is_over()
     }
 
     pub(super) fn control(&self, shard: u32) -> &ControlBlock {
@@ -157,7 +152,7 @@ impl Core {
     pub(super) fn start(&self) -> Result<(), DeviceError> {
         let mut phase = self.phase();
         self.submit()?;
-        *phase = Phase::Resident;
+        phase.becomes(Phase::Resident);
         Ok(())
     }
 
@@ -254,7 +249,7 @@ impl Core {
     fn end(&self, deadline: Duration) -> Result<(), DeviceError> {
         // Somebody may hold the lock who waits for a handler: an activation, a quiesce.
         let until = Instant::now() + deadline;
-        let Some(mut phase) = lock_by(&self.phase, until) else {
+        let Some(mut phase) = phase::hold_by(self, until) else {
             return Err(DeviceError::Deadline { what: "terminate", deadline });
         };
         match *phase {
@@ -264,7 +259,7 @@ impl Core {
         self.ask_to_return(1);
         match self.wait_until_returned(until.saturating_duration_since(Instant::now())) {
             Ok(true) => {
-                *phase = Phase::Ended;
+                phase.becomes(Phase::Ended);
                 for shard in 0..self.shards {
                     // Relaxed: for people to read. The device's word, but the device is gone; an event-driven kernel that had left
                     // by itself could not know that it was for good.
@@ -273,14 +268,28 @@ impl Core {
                 Ok(())
             }
             Ok(false) => {
-                *phase = Phase::Stuck;
+                phase.becomes(Phase::Stuck);
                 Err(DeviceError::Deadline { what: "terminate", deadline })
             }
             Err(error) => {
                 // The context is gone, and the kernel with it.
-                *phase = Phase::Ended;
+                phase.becomes(Phase::Ended);
                 Err(error)
             }
+        }
+    }
+}
+
+impl HasPhase for Core {
+    fn phases(&self) -> &Phases {
+        &self.phases
+    }
+
+    /// A message came for an event-driven kernel that has left, or is about to. Not if it is suspended, as in `doorbell`.
+    fn answer(&self, phase: Phase) {
+        if phase == Phase::Resident && self.control(0).is_active.load(Ordering::Relaxed) != 0 {
+            // What goes wrong is kept, and told to those who wait.
+            let _ = self.wake().inspect_err(|error| drop(self.failure.set(error.clone())));
         }
     }
 }
@@ -354,11 +363,8 @@ impl Kernel for CudaKernel {
         fence(Ordering::SeqCst);
         // A suspended kernel is brought back by being activated. Relaxed: whoever activates it looks for messages itself.
         if self.core.is_leaving() && self.core.control(0).is_active.load(Ordering::Relaxed) != 0 {
-            let phase = self.core.phase();
-            if *phase == Phase::Resident {
-                // What goes wrong is kept, and told to those who wait.
-                let _ = self.core.wake().inspect_err(|error| drop(self.core.failure.set(error.clone())));
-            }
+            // Who pauses or ends the kernel has the phase's lock, maybe for long: then that is who brings it back, when he is done.
+            phase::ring(&*self.core);
         }
     }
 
@@ -426,7 +432,7 @@ impl Kernel for CudaKernel {
     }
 
     fn unanswered(&self) -> Vec<Correlation> {
-        let over = self.core.phase.try_lock().is_ok_and(|phase| *phase == Phase::Ended);
+        let over = self.core.try_phase().is_some_and(|phase| *phase == Phase::Ended);
         if over { self.core.unanswered_mail() } else { Vec::new() }
     }
 
@@ -495,7 +501,7 @@ impl Drop for CudaKernel {
     fn drop(&mut self) {
         let over = |phase: &Phase| matches!(phase, Phase::Prepared | Phase::Ended);
         if self.core.end(Duration::from_secs(2)).is_err()
-            && !self.core.phase.try_lock().is_ok_and(|phase| over(&phase))
+            && !self.core.try_phase().is_some_and(|phase| over(&phase))
         {
             // The GPU may still write to its memory: keep it for ever.
             std::mem::forget(self.core.clone());

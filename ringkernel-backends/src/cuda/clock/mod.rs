@@ -21,8 +21,9 @@ use super::Shared;
 use super::WARP;
 use super::driver::{Function, Pinned, Stream};
 use super::links::CLOCK_OFFSET;
+use super::phase::Phase;
 use super::prepare::{BEAT, CONTROL, SHARD_PARAMS, SHARED_BYTES};
-use super::resident::{Core, Phase, wait};
+use super::resident::{Core, wait};
 use crate::abi::control::LAST_ACTIVITY_TICKS;
 use crate::kernel::DeviceError;
 use estimate::{Bounds, Round};
@@ -226,7 +227,7 @@ impl Core {
     /// Gives the kernel the clock's offset, if it has another and can be had at once.
     fn tell_clock(&self) -> Result<(), DeviceError> {
         // Somebody who holds it launches, suspends, pauses or ends the kernel, and may wait for a handler.
-        let Ok(phase) = self.phase.try_lock() else { return Ok(()) };
+        let Some(phase) = self.try_phase() else { return Ok(()) };
         // Relaxed, all: written with the phase's lock held, but for `has_terminated`, of which an old value costs a try.
         let offset = self.shared.clock_offset();
         if *phase != Phase::Resident

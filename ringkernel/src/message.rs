@@ -7,6 +7,7 @@
 use crate::PayloadTooLarge;
 use crate::expansion::Definition;
 use ringkernel_backends::abi::tag;
+use std::cell::Cell;
 use std::fmt;
 
 /// A type with a fixed wire layout: a field of a message, or an actor's state.
@@ -82,17 +83,31 @@ pub trait RingMessage: DeviceType {
     #[doc(hidden)]
     fn with_bytes<R>(&self, call: impl FnOnce(&[u8]) -> R) -> Result<R, PayloadTooLarge> {
         let size = Self::SIZE as usize;
-        let (mut few, mut many);
-        let bytes: &mut [u8] = if size <= FEW {
-            few = [0; FEW];
-            &mut few[..size]
-        } else {
-            many = vec![0; size];
-            &mut many
-        };
-        self.encode(bytes);
-        Ok(call(bytes))
+        if size <= FEW {
+            let mut bytes = [0; FEW];
+            self.encode(&mut bytes[..size]);
+            return Ok(call(&bytes[..size]));
+        }
+        Ok(with_buffer(size, |bytes| {
+            self.encode(bytes);
+            call(bytes)
+        }))
     }
+}
+
+thread_local! {
+    /// A buffer for messages that are too large for the stack.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls with so many bytes, whatever they are: the thread's, so that the next call allocates nothing.
+pub(crate) fn with_buffer<R>(size: usize, call: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = SPARE.try_with(Cell::take).unwrap_or_default();
+    buffer.resize(size.max(buffer.len()), 0);
+    let result = call(&mut buffer[..size]);
+    // A thread that is ending has no next call.
+    let _ = SPARE.try_with(|spare| spare.set(buffer));
+    result
 }
 
 /// The most bytes of a message that is encoded on the stack.

@@ -6,6 +6,7 @@ use crate::flight::{Reply, Settled};
 use crate::hlc::HOST;
 use crate::lane::Lane;
 use crate::live::{LiveKernel, wake};
+use crate::message::with_buffer;
 use crate::pending::{Owner, Refused};
 use crate::ticket::Ticket;
 use crate::waiting::Lacks;
@@ -15,7 +16,6 @@ use ringkernel_backends::abi::{Correlation, FaultKind, Full, Header, tag};
 use ringkernel_backends::fork::forked;
 use ringkernel_backends::kernel::Port;
 use ringkernel_backends::payload::ArenaFull;
-use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::task::{Context, Poll};
@@ -499,16 +499,9 @@ fn with_bytes<R>(size: usize, words: &(impl Words + ?Sized), read: impl FnOnce(&
         copy(&mut bytes[..whole]);
         read(&bytes[..size])
     } else {
-        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
-        bytes.resize(whole.max(bytes.len()), 0);
-        copy(&mut bytes[..whole]);
-        let result = read(&bytes[..size]);
-        let _ = SPARE.try_with(|spare| spare.set(bytes));
-        result
+        with_buffer(whole, |bytes| {
+            copy(bytes);
+            read(&bytes[..size])
+        })
     }
-}
-
-thread_local! {
-    /// A buffer for replies that are not read on the stack.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }

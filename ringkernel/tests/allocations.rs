@@ -3,11 +3,14 @@
 use futures::{StreamExt, TryStreamExt};
 use ringkernel::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Tests count what everybody allocates, so there is one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call is handed to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
@@ -51,6 +54,18 @@ struct Give {
     outputs: u64,
 }
 
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Announce {
+    sums: u64,
+}
+
+/// More than is encoded on the stack.
+#[derive(RingMessage, Clone, Copy, Debug)]
+struct Wide {
+    n: u64,
+    rest: [u64; 63],
+}
+
 /// Of variable size, and more than a hundred bytes without anything that the sender would have to allocate.
 #[derive(RingMessage, Clone, Debug, Default)]
 struct Many {
@@ -90,6 +105,25 @@ impl Adder {
     }
 
     #[handler]
+    fn announce(&mut self, ctx: &mut RingContext, msg: Announce) -> u64 {
+        let mut sent = 0;
+        for n in 0..msg.sums {
+            let mut sums = [n; 20];
+            sums[0] = msg.sums;
+            if ctx.publish("allocations/sums", Sums { sums }).is_ok() {
+                sent += 1;
+            }
+        }
+        sent
+    }
+
+    #[handler]
+    fn wide(&mut self, _ctx: &mut RingContext, msg: Wide) -> u64 {
+        self.sum += msg.n + msg.rest[62];
+        self.sum
+    }
+
+    #[handler]
     fn many(&mut self, _ctx: &mut RingContext, msg: &Archived<Many>) -> u64 {
         self.sum += msg.rest[0].to_native() + msg.numbers.len() as u64;
         self.sum
@@ -112,6 +146,7 @@ fn counted(what: &str, mut work: impl FnMut(u64)) {
 
 #[test]
 fn messages_of_every_kind_allocate_nothing_in_steady_state() {
+    let _alone = ALONE.lock().expect("the other test passes");
     let runtime =
         smol::block_on(RingKernel::builder().backend(Backend::Cpu).build()).expect("the CPU is always there");
     for capacity in [16, 1024] {
@@ -221,5 +256,103 @@ fn messages_of_every_kind_allocate_nothing_in_steady_state() {
         });
         smol::block_on(adder.terminate()).expect("terminated");
     }
+    smol::block_on(runtime.shutdown()).expect("shut down");
+}
+
+#[test]
+fn publications_allocate_nothing_in_steady_state() {
+    let _alone = ALONE.lock().expect("the other test passes");
+    let runtime =
+        smol::block_on(RingKernel::builder().backend(Backend::Cpu).build()).expect("the CPU is always there");
+    let options = LaunchOptions::default().instances(8);
+    let adder = smol::block_on(Adder::launch(&runtime, options)).expect("launched");
+    let topics = runtime.topics();
+    for streams in [1, 8] {
+        let subscribe = |_| smol::block_on(topics.subscribe::<Sums>("allocations/+")).expect("subscribed");
+        let mut all: Vec<_> = (0..streams).map(subscribe).collect();
+        let what = format!("handler to {streams} streams, some at a time");
+        counted(&what, |count| {
+            smol::block_on(async {
+                for _ in 0..count / 8 {
+                    assert_eq!(adder.announce(Announce { sums: 8 }).await.expect("answered"), 8);
+                    for stream in &mut all {
+                        for n in 1..=8 {
+                            let sums = stream.next().await.expect("there").message.sums;
+                            assert_eq!((sums[0], sums[1] + 1), (8, n));
+                        }
+                    }
+                }
+            })
+        });
+        let what = format!("handler to {streams} streams that wait for each");
+        counted(&what, |count| {
+            smol::block_on(async {
+                for _ in 0..count / 8 {
+                    adder.tell(Announce { sums: 1 }).await.expect("handed over");
+                    for stream in &mut all {
+                        assert_eq!(stream.next().await.expect("there").message.sums[0], 1);
+                    }
+                }
+            })
+        });
+        let what = format!("host to {streams} streams, retained or not");
+        counted(&what, |count| {
+            smol::block_on(async {
+                for n in 0..count {
+                    let sums = Sums { sums: [n; 20] };
+                    let delivery = match n % 3 {
+                        0 => topics.publish("allocations/sums", sums).await,
+                        1 => topics.publish_retained("allocations/retained", sums).await,
+                        _ => topics.try_publish("allocations/sums", sums),
+                    };
+                    assert_eq!(delivery.expect("published").reached, streams);
+                    for stream in &mut all {
+                        assert_eq!(stream.next().await.expect("there").message, sums);
+                    }
+                }
+            })
+        });
+        // Who does not read misses the oldest.
+        counted("host to streams that nobody reads", |count| {
+            (0..count).for_each(|n| {
+                topics.try_publish("allocations/sums", Sums { sums: [n; 20] }).expect("published");
+            });
+        });
+        assert_eq!(topics.clear_retained("#").expect("a filter"), 1);
+    }
+    let mut wide = smol::block_on(topics.subscribe::<Wide>("wide")).expect("subscribed");
+    counted("host to a stream, large", |count| {
+        smol::block_on(async {
+            for n in 0..count {
+                topics.publish("wide", Wide { n, rest: [n; 63] }).await.expect("published");
+                assert_eq!(wide.next().await.expect("there").message.n, n);
+            }
+        })
+    });
+    let subscription = smol::block_on(topics.subscribe_actor::<Wide, _>(&adder, "wide")).expect("subscribed");
+    counted("host to an actor and a stream, large", |count| {
+        for n in 0..count {
+            topics.try_publish("wide", Wide { n, rest: [n; 63] }).expect("published");
+            assert_eq!(wide.try_receive().expect("there").message.n, n);
+            // So that its queue is never full.
+            if n % 64 == 0 {
+                adder.ask_blocking(Add { n: 0 }).expect("answered");
+            }
+        }
+    });
+    assert_eq!(subscription.missed(), 0);
+    drop((subscription, wide));
+    let subscription = smol::block_on(topics.subscribe_actor::<Add, _>(&adder, "add")).expect("subscribed");
+    counted("host to an actor", |count| {
+        for n in 0..count {
+            topics.try_publish("add", Add { n }).expect("published");
+            if n % 64 == 0 {
+                adder.ask_blocking(Add { n: 0 }).expect("answered");
+            }
+        }
+    });
+    assert_eq!(subscription.missed(), 0);
+    drop(subscription);
+    smol::block_on(adder.terminate()).expect("terminated");
     smol::block_on(runtime.shutdown()).expect("shut down");
 }

@@ -2,6 +2,7 @@
 
 use super::directory;
 use crate::live::{LiveKernel, wake};
+use crate::message::with_buffer;
 use crate::pending::Delivered;
 use crate::{flight, mesh::relay};
 use ringkernel_backends::abi::slot::{PREFIX_WORDS, PUBLISHED, RELAY};
@@ -28,8 +29,13 @@ impl LiveKernel {
             }
             (PUBLISHED, [topic, retain, _, payload @ ..]) => {
                 const { assert!(PREFIX_WORDS == 3) };
-                let bytes: Vec<u8> = payload.iter().flat_map(|word| word.to_le_bytes()).collect();
-                self.topics.published(self, &header, *topic, *retain != 0, &bytes);
+                with_buffer(4 * payload.len(), |bytes| {
+                    bytes
+                        .chunks_exact_mut(4)
+                        .zip(payload)
+                        .for_each(|(four, word)| four.copy_from_slice(&word.to_le_bytes()));
+                    self.topics.published(self, &header, *topic, *retain != 0, bytes);
+                });
             }
             // A reply that nobody waits for, or a device that errs.
             _ => {}

@@ -2,7 +2,7 @@
 
 use super::broker::Broker;
 use super::inlet::Offer;
-use super::message::{Publisher, Stored};
+use super::message::{Message, Publisher};
 use super::topic::TopicFilter;
 use crate::live::LiveKernel;
 use ringkernel_backends::abi::{Correlation, Header, Origin};
@@ -64,7 +64,7 @@ impl ActorInlet {
     }
 
     /// Hands a message over, if there is room.
-    pub(super) fn offer(&self, message: &Stored) -> Offer {
+    pub(super) fn offer(&self, message: Message<'_>) -> Offer {
         // Relaxed, here and below: counters that order nothing.
         if message.tag != self.tag || message.bytes.len().div_ceil(4) > self.words {
             self.skipped.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl ActorInlet {
         let header = Header { tag, instance, correlation: Correlation::from(origin), words: 0, hlc };
         let shard = live.shard(instance);
         let (lane, port) = live.lane(shard);
-        if lane.try_push(port, header, &message.bytes).is_err() {
+        if lane.try_push(port, header, message.bytes).is_err() {
             self.has_missed(1);
             return Offer::Missed;
         }

@@ -9,17 +9,17 @@ use super::actors::ActorInlet;
 use super::error::{MAX_RETAINED, MAX_RETAINED_BYTES, PubSubError};
 use super::index::Index;
 use super::inlet::{Inlet, Offer};
-use super::message::{Delivery, Publisher, Stored};
+use super::message::{Delivery, Message, Publisher, Stored};
 use super::topic::{Topic, TopicError, TopicFilter};
 use super::wiring::Wiring;
-use crate::live::{LiveKernel, wake};
+use crate::hlc::HOST;
+use crate::live::LiveKernel;
 use crate::{HlcTimestamp, RingKernelError};
 use ringkernel_backends::abi::Header;
 use ringkernel_backends::mesh::KernelNumber;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::task::Waker;
 
 /// So many lists of topics that retain nothing are kept.
 const MOST_LISTS: usize = 1 << 14;
@@ -104,15 +104,9 @@ pub struct TopicsSnapshot {
 pub(super) struct Handed {
     pub(super) delivery: Delivery,
     pub(super) waiting: Vec<Arc<Inlet>>,
-    wakers: Vec<Waker>,
 }
 
 impl Handed {
-    /// After the locks are gone.
-    pub(super) fn wake(&mut self) {
-        self.wakers.drain(..).for_each(wake);
-    }
-
     /// Counts how another took it.
     pub(super) fn count(&mut self, offer: Offer) {
         match offer {
@@ -154,15 +148,18 @@ impl Table {
         matching.for_each(|(_, known)| known.subscribers = None);
     }
 
-    fn retain(&mut self, message: &Arc<Stored>) -> Result<(), PubSubError> {
+    fn retain(&mut self, message: Message<'_>) -> Result<(), PubSubError> {
         let (topics, bytes) = (self.retained, self.bytes);
-        let known = self.known(&message.topic);
-        let old = known.retained.as_ref().map(|old| old.bytes.len());
+        let known = self.known(message.topic);
+        let old = known.retained.as_ref().map(|old| old.length());
         let after = bytes - old.unwrap_or(0) + message.bytes.len();
         if (old.is_none() && topics >= MAX_RETAINED) || after > MAX_RETAINED_BYTES {
             return Err(PubSubError::RetainedFull { topic: message.topic.clone(), topics, bytes });
         }
-        known.retained = Some(message.clone());
+        match known.retained.as_mut().and_then(Arc::get_mut) {
+            Some(old) => old.set(message),
+            None => known.retained = Some(Arc::new(Stored::new(message))),
+        }
         self.retained += usize::from(old.is_none());
         self.bytes = after;
         Ok(())
@@ -212,7 +209,7 @@ impl Broker {
         match new {
             Subscriber::Host(inlet) => inlet.begin_with(retained.collect()),
             Subscriber::Actor(inlet) => retained.for_each(|message| {
-                inlet.offer(&message);
+                inlet.offer(message.message());
             }),
         }
         Ok(())
@@ -283,35 +280,36 @@ impl Broker {
         Ok((topic, subscribers))
     }
 
-    /// Publishes what the host has. `patient`: who is to be waited for is given back.
+    /// Publishes what the host has: a message with this tag, of these bytes. `patient`: who is to be waited for is given back, with the message.
     pub(super) fn publish(
         &self,
         topic: &str,
         retain: bool,
         patient: bool,
-        message: impl FnOnce(Topic) -> Stored,
-    ) -> Result<(Arc<Stored>, Handed), RingKernelError> {
-        let (topic, subscribers) = self.find(topic)?;
-        let message = Arc::new(message(topic));
-        if !retain {
-            let handed = hand_out(&subscribers, &message, None, patient);
-            return Ok((message, handed));
+        (tag, bytes): (u32, &[u8]),
+    ) -> Result<(Handed, Option<Stored>), RingKernelError> {
+        let (topic, mut subscribers) = self.find(topic)?;
+        let timestamp = HlcTimestamp::from_u64(HOST.stamps(1));
+        let message = Message { topic: &topic, tag, bytes, timestamp, publisher: Publisher::Host };
+        let turn = retain.then(|| self.retaining.lock().unwrap_or_else(PoisonError::into_inner));
+        if retain {
+            subscribers = self.retain(message)?;
         }
-        let turn = self.retaining.lock().unwrap_or_else(PoisonError::into_inner);
-        let subscribers = self.retain(&message)?;
-        let handed = hand_out(&subscribers, &message, None, patient);
+        let handed = hand_out(&subscribers, message, None, patient);
         drop(turn);
-        Ok((message, handed))
+        wake(&subscribers, tag);
+        let stored = (!handed.waiting.is_empty()).then(|| Stored::new(message));
+        Ok((handed, stored))
     }
 
     /// Keeps a message, and says who is to have it now: later subscribers get it as retained.
-    fn retain(&self, message: &Arc<Stored>) -> Result<Arc<[Subscriber]>, RingKernelError> {
+    fn retain(&self, message: Message<'_>) -> Result<Arc<[Subscriber]>, RingKernelError> {
         let mut table = self.table_mut();
         if table.closed {
             return Err(PubSubError::Shutdown.into());
         }
         table.retain(message)?;
-        Ok(table.listed(&message.topic))
+        Ok(table.listed(message.topic))
     }
 
     /// Forgets what is retained on the topics of a filter. Says of how many.
@@ -321,7 +319,7 @@ impl Broker {
         for (_, known) in table.topics.iter_mut().filter(|(topic, _)| filter.matches(topic)) {
             if let Some(message) = known.retained.take() {
                 cleared += 1;
-                bytes += message.bytes.len();
+                bytes += message.length();
             }
         }
         table.retained -= cleared;
@@ -346,31 +344,40 @@ impl Broker {
             }
         };
         let (id, number, instance) = (from.id(), from.number(), header.instance);
-        let stamp = if header.hlc == 0 { crate::hlc::HOST.stamps(1) } else { header.hlc };
-        let message = Arc::new(Stored {
-            topic,
+        let stamp = if header.hlc == 0 { HOST.stamps(1) } else { header.hlc };
+        let message = Message {
+            topic: &topic,
             tag: header.tag,
-            bytes: bytes.into(),
+            bytes,
             timestamp: HlcTimestamp::from_u64(stamp),
             publisher: Publisher::Kernel { id, number, instance },
-        });
+        };
         let turn = retain.then(|| self.retaining.lock().unwrap_or_else(PoisonError::into_inner));
         if retain {
-            match self.retain(&message) {
+            match self.retain(message) {
                 Ok(now) => subscribers = now,
                 Err(_) => drop(self.not_retained.fetch_add(1, Ordering::Relaxed)),
             }
         }
-        let mut handed = hand_out(&subscribers, &message, Some((number, index)), false);
+        hand_out(&subscribers, message, Some((number, index)), false);
         drop(turn);
-        handed.wake();
+        wake(&subscribers, header.tag);
     }
 }
 
-/// Offers a message to everybody who is to have it from the host. `from`: which kernel published it, on which of its topics.
+/// Wakes those who were offered a message with this tag, after the locks are gone.
+fn wake(subscribers: &[Subscriber], tag: u32) {
+    for subscriber in subscribers {
+        if let Subscriber::Host(inlet) = subscriber {
+            inlet.wake(tag);
+        }
+    }
+}
+
+/// Offers a message to everybody who is to have it from the host; [`wake`] is to follow. `from`: which kernel published it, on which of its topics.
 fn hand_out(
     subscribers: &[Subscriber],
-    message: &Arc<Stored>,
+    message: Message<'_>,
     from: Option<(KernelNumber, usize)>,
     patient: bool,
 ) -> Handed {
@@ -378,8 +385,7 @@ fn hand_out(
     for subscriber in subscribers {
         let offer = match subscriber {
             Subscriber::Host(inlet) => {
-                let (offer, waker) = inlet.offer(message, patient);
-                handed.wakers.extend(waker);
+                let offer = inlet.offer(message, patient);
                 if offer == Offer::Full {
                     handed.waiting.push(inlet.clone());
                 }

@@ -49,23 +49,58 @@ pub struct Delivery {
     pub missed: u32,
 }
 
-/// A message, kept in its wire bytes.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) topic: Topic,
+/// A message on its way to its subscribers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    pub(super) topic: &'a Topic,
     pub(super) tag: u32,
-    pub(super) bytes: Box<[u8]>,
+    /// On the wire.
+    pub(super) bytes: &'a [u8],
     pub(super) timestamp: HlcTimestamp,
     pub(super) publisher: Publisher,
 }
 
+/// A message that is kept.
+#[derive(Debug)]
+pub(super) struct Stored {
+    topic: Topic,
+    tag: u32,
+    bytes: Vec<u8>,
+    pub(super) timestamp: HlcTimestamp,
+    publisher: Publisher,
+}
+
 impl Stored {
-    /// As a `T`, if it is one.
-    pub(super) fn read<T: RingMessage>(&self) -> Option<T> {
-        // What comes from a device has whole words; the last may be padding.
-        let (most, count) = ((T::SIZE as usize).div_ceil(4), self.bytes.len().div_ceil(4));
-        let fits = self.tag == T::TAG && (count == most || (T::VARIABLE && count < most));
-        let size = if T::VARIABLE { self.bytes.len() } else { T::SIZE as usize };
-        self.bytes.get(..size).filter(|_| fits).and_then(|bytes| T::decode(bytes).ok())
+    pub(super) fn new(message: Message<'_>) -> Self {
+        let Message { topic, tag, bytes, timestamp, publisher } = message;
+        Self { topic: topic.clone(), tag, bytes: bytes.into(), timestamp, publisher }
     }
+
+    /// Keeps another one instead.
+    pub(super) fn set(&mut self, message: Message<'_>) {
+        let Message { topic, tag, bytes, timestamp, publisher } = message;
+        let mut kept = std::mem::take(&mut self.bytes);
+        kept.clear();
+        kept.extend_from_slice(bytes);
+        *self = Self { topic: topic.clone(), tag, bytes: kept, timestamp, publisher };
+    }
+
+    pub(super) fn message(&self) -> Message<'_> {
+        let Self { topic, tag, bytes, timestamp, publisher } = self;
+        Message { topic, tag: *tag, bytes, timestamp: *timestamp, publisher: *publisher }
+    }
+
+    /// How many bytes of it are kept.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Reads the wire bytes of a message of its tag as a `T`, if they are one.
+pub(super) fn read<T: RingMessage>(bytes: &[u8]) -> Option<T> {
+    // What comes from a device has whole words; the last may be padding.
+    let (most, count) = ((T::SIZE as usize).div_ceil(4), bytes.len().div_ceil(4));
+    let fits = count == most || (T::VARIABLE && count < most);
+    let size = if T::VARIABLE { bytes.len() } else { T::SIZE as usize };
+    bytes.get(..size).filter(|_| fits).and_then(|bytes| T::decode(bytes).ok())
 }

@@ -2,7 +2,7 @@
 
 use super::broker::Broker;
 use super::inlet::{Inlet, Item, WhenFull};
-use super::message::Published;
+use super::message::{Published, read};
 use super::topic::TopicFilter;
 use crate::RingMessage;
 use futures::Stream;
@@ -33,7 +33,8 @@ impl Default for SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// How many messages the subscription's buffer has room for, at least 1.
+    /// How many messages the subscription's buffer has room for, at least 1. It takes memory for what waits there, and keeps some of it: each subscription has
+    /// a copy of its own.
     pub fn capacity(mut self, messages: usize) -> Self {
         self.capacity = messages;
         self
@@ -56,6 +57,8 @@ pub struct Subscription<T> {
     broker: Arc<Broker>,
     /// Missed before messages that were skipped after they had been taken out.
     missed: u64,
+    /// Where messages are read.
+    wire: Vec<u8>,
     message: PhantomData<fn() -> T>,
 }
 
@@ -71,7 +74,7 @@ impl<T> fmt::Debug for Subscription<T> {
 
 impl<T> Subscription<T> {
     pub(super) fn new(broker: Arc<Broker>, inlet: Arc<Inlet>) -> Self {
-        Self { inlet, broker, missed: 0, message: PhantomData }
+        Self { inlet, broker, missed: 0, wire: Vec::new(), message: PhantomData }
     }
 
     /// Which topics.
@@ -94,7 +97,7 @@ impl<T: RingMessage> Subscription<T> {
     /// Takes the oldest message, if there is one.
     pub fn try_receive(&mut self) -> Option<Published<T>> {
         loop {
-            let item = self.inlet.take().0?;
+            let item = self.inlet.take(&mut self.wire).0?;
             if let Some(message) = self.read(item) {
                 return Some(message);
             }
@@ -102,14 +105,13 @@ impl<T: RingMessage> Subscription<T> {
     }
 
     fn read(&mut self, item: Item) -> Option<Published<T>> {
-        let Item { message: stored, retained, missed } = item;
+        let Item { topic, timestamp, publisher, retained, missed, .. } = item;
         self.missed += missed;
-        let Some(message) = stored.read() else {
+        let Some(message) = read(&self.wire) else {
             self.inlet.skip();
             return None;
         };
         let missed = std::mem::take(&mut self.missed);
-        let (topic, timestamp, publisher) = (stored.topic.clone(), stored.timestamp, stored.publisher);
         Some(Published { topic, message, timestamp, publisher, retained, missed })
     }
 }
@@ -118,10 +120,11 @@ impl<T: RingMessage> Stream for Subscription<T> {
     type Item = Published<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Published<T>>> {
+        let this = &mut *self;
         loop {
-            match self.inlet.poll(cx) {
+            match this.inlet.poll(cx, &mut this.wire) {
                 Poll::Ready(Some(item)) => {
-                    if let Some(message) = self.read(item) {
+                    if let Some(message) = this.read(item) {
                         return Poll::Ready(Some(message));
                     }
                 }

@@ -4,12 +4,11 @@ use super::actors::{ActorInlet, ActorSubscription};
 use super::broker::{Broker, Handed, Subscriber, TopicsSnapshot};
 use super::error::PubSubError;
 use super::inlet::Inlet;
-use super::message::{Delivery, Publisher, Stored};
+use super::message::{Delivery, Stored};
 use super::subscription::{SubscribeOptions, Subscription};
-use super::topic::{Topic, TopicFilter};
-use crate::hlc::HOST;
+use super::topic::TopicFilter;
 use crate::live::Registry;
-use crate::{ActorRef, Handles, HlcTimestamp, RingKernelError, RingMessage};
+use crate::{ActorRef, Handles, RingKernelError, RingMessage};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -66,7 +65,7 @@ impl Topics {
     /// # Errors
     /// As `publish`.
     pub fn try_publish<M: RingMessage>(&self, topic: &str, message: M) -> Result<Delivery, RingKernelError> {
-        Ok(self.hand_out(topic, false, false, &message)?.1.delivery)
+        Ok(self.hand_out(topic, false, false, &message)?.0.delivery)
     }
 
     /// [`publish_retained`](Self::publish_retained), but waits for nobody.
@@ -78,7 +77,7 @@ impl Topics {
         topic: &str,
         message: M,
     ) -> Result<Delivery, RingKernelError> {
-        Ok(self.hand_out(topic, true, false, &message)?.1.delivery)
+        Ok(self.hand_out(topic, true, false, &message)?.0.delivery)
     }
 
     /// Forgets what is kept on the topics that a filter matches. Says on how many something was.
@@ -96,9 +95,10 @@ impl Topics {
         retain: bool,
         message: M,
     ) -> Result<Delivery, RingKernelError> {
-        let (stored, handed) = self.hand_out(topic, retain, true, &message)?;
+        let (handed, stored) = self.hand_out(topic, retain, true, &message)?;
         // Not kept while we wait.
         drop(message);
+        let Some(stored) = stored else { return Ok(handed.delivery) };
         let mut waiting = Waiting { handed };
         while let Some(inlet) = waiting.handed.waiting.last().cloned() {
             let offer = inlet.put(&stored).await;
@@ -114,19 +114,9 @@ impl Topics {
         retain: bool,
         patient: bool,
         message: &M,
-    ) -> Result<(Arc<Stored>, Handed), RingKernelError> {
+    ) -> Result<(Handed, Option<Stored>), RingKernelError> {
         RingKernelError::check_process()?;
-        let bytes = message.with_bytes(|bytes| Box::<[u8]>::from(bytes))?;
-        let stored = |topic: Topic| Stored {
-            topic,
-            tag: M::TAG,
-            bytes,
-            timestamp: HlcTimestamp::from_u64(HOST.stamps(1)),
-            publisher: Publisher::Host,
-        };
-        let (stored, mut handed) = self.broker.publish(topic, retain, patient, stored)?;
-        handed.wake();
-        Ok((stored, handed))
+        message.with_bytes(|bytes| self.broker.publish(topic, retain, patient, (M::TAG, bytes)))?
     }
 
     // Subscribing.

@@ -81,16 +81,13 @@ fn states(run: &Running, instances: u32) -> Vec<(u64, u32, u32)> {
         .collect()
 }
 
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+/// Messages that these have handled.
+fn handled(runs: &[&Running]) -> u64 {
+    runs.iter().map(|run| run.kernel.control().messages_processed).sum()
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_micros(200));
-    }
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 #[test]
@@ -110,10 +107,7 @@ fn two_kernels_play_ping_pong_and_count_every_bounce() {
         // The first is a's, then they take turns.
         let total = |run: &Running| run.kernel.mailbox().received;
         let (want_b, want_a) = (u64::from(hops.div_ceil(2)), u64::from(hops / 2));
-        until("the ball is lost", || {
-            a.kernel.control().messages_processed >= before_a + 1 + want_a
-                && b.kernel.control().messages_processed >= before_b + want_b
-        });
+        until_count("the ball is lost", before_a + 1 + want_a + before_b + want_b, || handled(&[&a, &b]));
         let took = begin.elapsed();
         assert_eq!((states(&a, 1)[0].0, states(&b, 1)[0].0), (before_a + 1 + want_a, before_b + want_b));
         println!(
@@ -155,7 +149,7 @@ fn many_instances_of_one_kernel_send_to_each_other_and_nothing_is_lost() {
             run.push(HOP.tag, instance, u32::MAX, &words(&[hops, partner, instance]));
         }
         let expected = u64::from(instances) * u64::from(hops + 1);
-        until("messages were lost", || run.kernel.control().messages_processed >= expected);
+        until_count("messages were lost", expected, || handled(&[&run]));
         let took = begin.elapsed();
         let got: u64 = states(&run, instances).iter().map(|state| state.0).sum();
         assert_eq!(got, expected, "{instances} instances in {shards} shards");
@@ -335,16 +329,14 @@ fn kernels_that_talk_are_paused_sent_home_connected_and_ended_without_a_loss() {
         }
     }
     let expected = 64 * u64::from(hops + 1) + 5;
-    until("messages were lost", || {
-        a.kernel.control().messages_processed + b.kernel.control().messages_processed >= expected
-    });
+    until_count("messages were lost", expected, || handled(&[&a, &b]));
     let got: u64 = states(&a, 64).iter().chain(&states(&b, 64)).map(|state| state.0).sum();
     assert_eq!(got, expected);
     // A receiver that ends while it is sent to: what comes later says so, or lies in a mailbox nobody empties.
     for instance in 0..64 {
         a.push(HOP.tag, instance, u32::MAX, &words(&[u32::MAX, instance, instance]));
     }
-    b.kernel.terminate(Duration::from_secs(5)).unwrap();
+    b.kernel.terminate(END).unwrap();
     a.kernel.connect(0, Target::Nobody).unwrap();
     drop(b);
     a.end();
@@ -521,7 +513,7 @@ fn who_waits_for_what_waited_aside_when_its_kernel_ended_is_told() {
     assert_eq!(hand_over(&b, HOP, waits, &[0, 0, 1]), Sent::Ok);
     until("it waits among the requests", || b.kernel.ports()[0].requests.is_empty());
     assert_eq!(b.kernel.unanswered(), [], "before its end");
-    b.kernel.terminate(Duration::from_secs(5)).unwrap();
+    b.kernel.terminate(END).unwrap();
     assert_eq!(b.kernel.unanswered(), [waits.into()]);
     b.end();
 }
@@ -544,15 +536,13 @@ fn kernels_on_two_gpus_of_one_host_send_to_each_other_without_it() {
     connect(&a, 31, &b);
     connect(&b, 32, &a);
     for (balls, hops) in [(1u32, scaled(100_000)), (64, scaled(20_000))] {
-        let before = a.kernel.control().messages_processed + b.kernel.control().messages_processed;
+        let before = handled(&[&a, &b]);
         let begin = Instant::now();
         for instance in 0..balls {
             a.push(HOP.tag, instance, u32::MAX, &words(&[hops, instance, instance]));
         }
         let expected = before + u64::from(balls) * u64::from(hops + 1);
-        until("a ball was lost between the GPUs", || {
-            a.kernel.control().messages_processed + b.kernel.control().messages_processed >= expected
-        });
+        until_count("a ball was lost between the GPUs", expected, || handled(&[&a, &b]));
         let took = begin.elapsed().as_nanos() as f64;
         let got: u64 = states(&a, 64).iter().chain(&states(&b, 64)).map(|state| state.0).sum();
         assert_eq!(got, expected);

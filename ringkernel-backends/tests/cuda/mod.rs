@@ -33,6 +33,36 @@ pub(crate) fn device(test: &str, kernels: &[&'static KernelDescriptor]) -> Optio
     }
 }
 
+/// How long nothing at all may happen before a test says that nothing will. However slow a machine is, it is not that slow.
+const STILL: Duration = Duration::from_secs(120);
+/// How long a kernel may take to end. Where it is told to, it does so at its next look.
+pub(crate) const END: Duration = Duration::from_secs(60);
+/// A count that moves for longer than this counts something else than it should.
+const ENDLESS: Duration = Duration::from_secs(3600);
+
+/// Waits for something that is about to happen.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < STILL, "{what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Waits until something was counted so often, however long that takes, as long as the count moves.
+pub(crate) fn until_count(what: &str, wanted: u64, mut count: impl FnMut() -> u64) {
+    let begin = Instant::now();
+    let (mut last, mut since) = (count(), begin);
+    while last < wanted {
+        std::thread::sleep(Duration::from_micros(200));
+        let now = count();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        assert!(since.elapsed() < STILL && begin.elapsed() < ENDLESS, "{what}: {last} of {wanted}");
+    }
+}
+
 pub(crate) struct Running {
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) consumers: Vec<Consumer>,
@@ -97,7 +127,7 @@ impl Running {
         let port = &self.kernel.ports()[instance as usize % self.kernel.ports().len()];
         let begin = Instant::now();
         while port.requests.try_push(header, payload).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "the ring stays full");
+            assert!(begin.elapsed() < STILL, "the ring stays full");
             std::hint::spin_loop();
         }
     }
@@ -112,14 +142,14 @@ impl Running {
                 words.truncate(header.words as usize);
                 return (header, words);
             }
-            assert!(begin.elapsed() < Duration::from_secs(5), "no reply: {:?}", self.kernel.control());
+            assert!(begin.elapsed() < STILL, "no reply: {:?}", self.kernel.control());
         }
     }
 
     pub(crate) fn settled(&self, processed: u64) {
         let begin = Instant::now();
         while self.kernel.control().messages_processed != processed {
-            assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", self.kernel.control());
+            assert!(begin.elapsed() < STILL, "{:?}", self.kernel.control());
         }
     }
 
@@ -127,13 +157,13 @@ impl Running {
     pub(crate) fn faulted(&self, faults: u64) {
         let begin = Instant::now();
         while self.kernel.control().errors_encountered != faults {
-            assert!(begin.elapsed() < Duration::from_secs(2), "{:?} and not {faults}", self.kernel.control());
+            assert!(begin.elapsed() < STILL, "{:?} and not {faults}", self.kernel.control());
         }
     }
 
     pub(crate) fn end(self) {
-        self.kernel.terminate(Duration::from_secs(5)).unwrap();
-        self.kernel.terminate(Duration::from_secs(5)).unwrap();
+        self.kernel.terminate(END).unwrap();
+        self.kernel.terminate(END).unwrap();
     }
 }
 

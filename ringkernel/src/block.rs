@@ -76,6 +76,27 @@ pub(crate) struct Block {
     held: Option<(u32, Box<[u8]>)>,
 }
 
+/// Timestamps for what is handed over at one time, of one shard or of many: taken from the clock at once, when there is room for some of it.
+pub(crate) struct Stamps {
+    next: Option<u64>,
+    count: u64,
+}
+
+impl Stamps {
+    /// For what there is room for of one part.
+    pub(crate) fn of_a_part() -> Self {
+        Self { next: None, count: 0 }
+    }
+
+    /// For the next so many messages: gives the first.
+    #[inline]
+    fn take(&mut self, count: u64) -> u64 {
+        let first = self.next.unwrap_or_else(|| HOST.stamps(self.count.max(count)));
+        self.next = Some(first + count);
+        first
+    }
+}
+
 thread_local! {
     /// A block that was used before, so that the next call allocates nothing.
     static SPARE: Cell<Option<Block>> = const { Cell::new(None) };
@@ -285,6 +306,11 @@ impl Block {
             .map(|number| (number, self.instances[number]))
     }
 
+    /// Timestamps for all that is left: for who hands the parts over one after another, and waits for none.
+    pub(crate) fn stamps(&self) -> Stamps {
+        Stamps { next: None, count: self.parts.iter().map(|(first, end)| u64::from(end - first)).sum() }
+    }
+
     /// Hands over what there is room for of a shard's part, through `correlation(number)`. Says how many; `None` where there is
     /// no room at all.
     #[inline]
@@ -292,6 +318,7 @@ impl Block {
         &mut self,
         live: &LiveKernel,
         shard: usize,
+        stamps: &mut Stamps,
         mut correlation: impl FnMut(usize) -> Correlation,
     ) -> Option<usize> {
         let (first, end) = self.parts[shard];
@@ -302,7 +329,7 @@ impl Block {
         let mut batch = lane.reserve(port, (end - first) as usize).ok()?;
         let count = batch.left();
         let sorted = self.parts.len() > 1;
-        let stamp = HOST.stamps(count as u64);
+        let stamp = stamps.take(count as u64);
         for (at, hlc) in (first as usize..first as usize + count).zip(stamp..) {
             let number = if sorted { self.order[at] as usize } else { at };
             let instance = self.instances[number];
@@ -346,8 +373,9 @@ async fn hand_over<M: RingMessage>(
 ) -> Result<(), RingKernelError> {
     live.check_open()?;
     // Each shard gets what it has room for before any is waited for.
+    let mut stamps = block.stamps();
     for shard in 0..live.lanes.len() {
-        *sent += block.push::<M>(live, shard, |_| Correlation::NONE).unwrap_or(0) as u64;
+        *sent += block.push::<M>(live, shard, &mut stamps, |_| Correlation::NONE).unwrap_or(0) as u64;
     }
     for shard in 0..live.lanes.len() {
         while !block.is_done(shard) {
@@ -363,7 +391,9 @@ async fn hand_over<M: RingMessage>(
                     }
                 }
                 live.poll_room(shard, &mut waiting, cx.waker(), || {
-                    block.push::<M>(live, shard, |_| Correlation::NONE).ok_or(Lacks::Slot)
+                    block
+                        .push::<M>(live, shard, &mut Stamps::of_a_part(), |_| Correlation::NONE)
+                        .ok_or(Lacks::Slot)
                 })
             });
             *sent += pushed.await? as u64;

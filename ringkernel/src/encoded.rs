@@ -1,12 +1,19 @@
 //! A message on its way to a ring, in wire bytes.
 
 use crate::{PayloadTooLarge, RingMessage};
+use ringkernel_backends::abi::ring::LINE_WORDS;
 
 /// The largest message that is held in place.
 const IN_PLACE: usize = 112;
+/// What the first line of a slot has room for. Most messages are no larger, and making one is mostly stores.
+const LINE: usize = 4 * LINE_WORDS;
 
 /// A message's wire bytes: in place where they are few, else on the heap.
 pub(crate) enum Encoded {
+    Line {
+        bytes: Line,
+        length: u8,
+    },
     InPlace {
         bytes: [u8; IN_PLACE],
         length: u8,
@@ -17,6 +24,10 @@ pub(crate) enum Encoded {
     /// Of variable size, and more than it may be.
     TooLarge(PayloadTooLarge),
 }
+
+/// Aligned, so that it is written in few pieces.
+#[repr(align(8))]
+pub(crate) struct Line([u8; LINE]);
 
 impl Encoded {
     #[inline]
@@ -32,6 +43,10 @@ impl Encoded {
                 _ => Self::of(archive),
             };
             message.with_large_bytes(encode).unwrap_or_else(Self::TooLarge)
+        } else if size <= LINE {
+            let mut bytes = Line([0; LINE]);
+            message.encode(&mut bytes.0[..size]);
+            Self::Line { bytes, length: size as u8 }
         } else if size <= IN_PLACE {
             let mut bytes = [0; IN_PLACE];
             message.encode(&mut bytes[..size]);
@@ -62,9 +77,16 @@ impl Encoded {
         }
     }
 
+    /// Whether it is all here.
+    #[inline]
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(self, Self::Line { .. } | Self::InPlace { .. })
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
+            Self::Line { bytes, length } => &bytes.0[..(*length as usize).min(LINE)],
             Self::InPlace { bytes, length } => &bytes[..(*length as usize).min(IN_PLACE)],
             Self::Heap(bytes) | Self::Large(bytes, _) => bytes,
             Self::TooLarge(_) => &[],

@@ -180,7 +180,7 @@ impl<R> Future for Request<'_, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Stage::Telling(None) = this.stage
-            && let Encoded::InPlace { .. } = this.message
+            && this.message.is_in_place()
             && this.live.check_open().is_ok()
             && this.live.push_bytes(this.instance, this.tag, Correlation::NONE, this.message.bytes()).is_ok()
         {

@@ -3,7 +3,7 @@
 use crate::delivery::Delivery;
 use crate::encoded::Encoded;
 use crate::flight::{Reply, Settled};
-use crate::hlc::HOST;
+use crate::hlc::stamp;
 use crate::lane::Lane;
 use crate::live::{LiveKernel, wake};
 use crate::message::with_buffer;
@@ -307,7 +307,7 @@ impl LiveKernel {
     ) -> Result<(), Full> {
         let shard = self.shard(instance);
         let (lane, port) = self.lane(shard);
-        let hlc = HOST.stamps(1);
+        let hlc = stamp();
         lane.try_push(port, Header { tag, instance, correlation, words: 0, hlc }, bytes)?;
         self.kernel.doorbell(shard);
         Ok(())

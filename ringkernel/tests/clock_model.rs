@@ -13,7 +13,8 @@ mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 }
 
-use last::Last;
+use last::{HAND, Hand, Last};
+use std::cell::Cell;
 use sync::{AtomicU64, Ordering};
 
 fn clock() -> Arc<Last> {
@@ -59,4 +60,41 @@ fn what_one_thread_has_seen_is_past_for_whoever_hears_of_it() {
         thread.join().unwrap();
         assert!(clock.get() > seen);
     });
+}
+
+#[test]
+fn what_a_thread_has_in_hand_is_not_given_after_what_another_did_that_it_has_heard_of() {
+    // The other stamps; sees a timestamp that the clock has passed already, but hands hold larger ones than it; or gives one it had in hand.
+    for other_does in 0..3 {
+        loom::model(move || {
+            let (clock, told) = (clock(), Arc::new(AtomicU64::new(0)));
+            let hand = Cell::new(Hand::EMPTY);
+            let first = clock.one(&hand);
+            let (other, tell) = (clock.clone(), told.clone());
+            let thread = thread::spawn(move || {
+                let hand = Cell::new(Hand::EMPTY);
+                let news = match other_does {
+                    0 => other.next(2),
+                    1 => first + HAND / 2,
+                    _ => other.one(&hand),
+                };
+                if other_does == 1 {
+                    assert!(other.saw(news, physical(0)) >= news);
+                }
+                // Release pairs with the acquire below: news by another way than the clock.
+                tell.store(news, Ordering::Release);
+                let after = other.one(&hand);
+                assert!(after > news && after > first);
+                after
+            });
+            let second = clock.one(&hand);
+            let news = told.load(Ordering::Acquire);
+            let third = clock.one(&hand);
+            assert!(first < second && second < third);
+            assert!(third > news, "{third} after {news}");
+            let theirs = thread.join().unwrap();
+            assert!(theirs != second && theirs != third);
+            assert!(clock.one(&hand) > theirs && clock.past() < theirs + 2 * HAND);
+        });
+    }
 }

@@ -1,11 +1,12 @@
 //! The host's clock.
 
 use super::HlcTimestamp;
-use super::last::Last;
+use super::last::{Hand, Last};
 use super::sync::{AtomicU64, Ordering};
 use crate::RingKernel;
 use ringkernel_backends::abi::clock::{self, is_credible, time_of_day};
 use ringkernel_backends::ticks::ticks;
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -82,6 +83,17 @@ pub(crate) static HOST: Hlc = Hlc {
     ignored: AtomicU64::new(0),
 };
 
+thread_local! {
+    /// What this thread has in hand of [`HOST`]'s.
+    static HAND: Cell<Hand> = const { Cell::new(Hand::EMPTY) };
+}
+
+/// A timestamp for a message that this thread hands over.
+#[inline]
+pub(crate) fn stamp() -> u64 {
+    HAND.with(|hand| HOST.stamp(hand))
+}
+
 impl fmt::Debug for Hlc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hlc").field("last", &HlcTimestamp::from_u64(self.last.get())).finish_non_exhaustive()
@@ -113,7 +125,8 @@ impl Hlc {
         if seen.as_u64() > self.last.get() && !is_credible(seen.as_u64(), now) {
             return Err(ClockDrift { seen, now: HlcTimestamp::from_u64(now) });
         }
-        Ok(HlcTimestamp::from_u64(self.last.merge(seen.as_u64(), now)))
+        self.last.saw(seen.as_u64(), now);
+        Ok(HlcTimestamp::from_u64(self.last.get()))
     }
 
     /// How many replies had a timestamp that was too far ahead to be believed: 0, unless a device's clock and the host's differ by more than
@@ -122,7 +135,7 @@ impl Hlc {
         self.ignored.load(Ordering::Relaxed)
     }
 
-    /// Timestamps for as many messages, one after another: gives the first.
+    /// Timestamps for as many messages, one after another, at once: gives the first.
     #[inline]
     pub(crate) fn stamps(&self, count: u64) -> u64 {
         if !self.is_fresh() {
@@ -131,13 +144,22 @@ impl Hlc {
         self.last.next(count)
     }
 
-    /// A reply's timestamp was seen. Says where the clock is at least, if not there then past all that is to be believed of the reply.
+    /// A timestamp for a message of a thread that may send more of them.
+    #[inline]
+    pub(crate) fn stamp(&self, hand: &Cell<Hand>) -> u64 {
+        if !self.is_fresh() {
+            self.read();
+        }
+        self.last.one(hand)
+    }
+
+    /// A reply's timestamp was seen. Says what of others need not be seen, since every stamp is past it; or, of one that is not to be believed, that one.
     ///
     /// `again`: one was seen a moment ago, and there may be more. The clock then moves on to the time of day, past those that were stamped before.
     #[inline]
     pub(crate) fn seen(&self, stamp: u64, again: bool) -> u64 {
-        let last = self.last.get();
-        if stamp <= last { last } else { self.move_to(stamp, again) }
+        let past = self.last.past();
+        if stamp <= past { past } else { self.move_to(stamp, again) }
     }
 
     fn move_to(&self, stamp: u64, again: bool) -> u64 {
@@ -151,7 +173,7 @@ impl Hlc {
             self.ignored.fetch_add(1, Ordering::Relaxed);
             return stamp;
         }
-        self.last.merge(stamp, now)
+        self.last.saw(stamp, now)
     }
 
     /// Whether the time of day was read a moment ago.
@@ -182,6 +204,7 @@ impl RingKernel {
 
 #[cfg(test)]
 mod tests {
+    use super::super::last::HAND;
     use super::*;
     use std::time::Instant;
 
@@ -196,12 +219,15 @@ mod tests {
         for pause in [0, 0, 3, 0, 20, 1] {
             std::thread::sleep(Duration::from_millis(pause));
             // A thread that loses its core in between makes no stamp wrong.
-            let near = (0..100).any(|_| {
-                let before = time_of_day();
-                let stamp = clock.stamps(1);
-                stamp >= before.saturating_sub(clock::physical(200)) && stamp <= time_of_day() + 1000
-            });
-            assert!(near, "after {pause} ms");
+            let hand = Cell::new(Hand::EMPTY);
+            for stamp in [&|| clock.stamps(1), &|| clock.stamp(&hand)] as [&dyn Fn() -> u64; 2] {
+                let near = (0..100).any(|_| {
+                    let before = time_of_day();
+                    let stamp = stamp();
+                    stamp >= before.saturating_sub(clock::physical(200)) && stamp <= time_of_day() + 1000
+                });
+                assert!(near, "after {pause} ms");
+            }
         }
     }
 
@@ -219,30 +245,63 @@ mod tests {
         let clock = clock();
         let ahead = |micros: u64| time_of_day() + clock::physical(micros);
         let near = ahead(400_000);
-        clock.seen(near, false);
-        assert_eq!(clock.stamps(1), near + 1);
+        assert_eq!(clock.seen(near, false), near);
+        let next = near + HAND + 1;
+        assert_eq!(clock.stamps(1), next);
         clock.seen(ahead(900_000), true);
         assert_eq!(clock.seen(u64::MAX, false), u64::MAX);
-        assert_eq!((clock.stamps(1), clock.disbelieved()), (near + 2, 2));
-        clock.seen(0, false);
-        assert_eq!(clock.update(HlcTimestamp::from_u64(near)).map(HlcTimestamp::as_u64), Ok(near + 2));
+        assert_eq!((clock.stamps(1), clock.disbelieved()), (next + 1, 2));
+        assert_eq!(clock.seen(0, false), next + 1 - HAND);
+        assert_eq!(clock.update(HlcTimestamp::from_u64(near)).map(HlcTimestamp::as_u64), Ok(next + 1));
         let far = HlcTimestamp::from_u64(ahead(3_600_000_000));
         let error = clock.update(far).unwrap_err();
         assert_eq!(error.seen, far);
         assert!(
             error.to_string().contains("ahead of the time of day, and the most that is believed is 500ms")
         );
-        assert_eq!(clock.stamps(1), near + 3);
+        assert_eq!(clock.stamps(1), next + 2);
+    }
+
+    #[test]
+    fn what_a_thread_has_in_hand_is_given_until_somebody_else_stamps_or_sees() {
+        let (clock, hand, other) = (clock(), Cell::new(Hand::EMPTY), Cell::new(Hand::EMPTY));
+        // Far enough ahead that the time of day moves nothing.
+        clock.seen(time_of_day() + clock::physical(400_000), false);
+        let first = clock.stamp(&hand);
+        assert_eq!([(); 15].map(|()| clock.stamp(&hand)), std::array::from_fn(|n| first + 1 + n as u64));
+        let second = clock.stamp(&hand);
+        assert!(second > first + 15);
+        // Another's stamp, an event, a timestamp from elsewhere (even one that is not past the clock): what comes next is past it.
+        let theirs = clock.stamp(&other);
+        assert!(theirs > second);
+        let third = clock.stamp(&hand);
+        assert!(third > theirs && third < clock.stamp(&other));
+        let fourth = clock.stamp(&hand);
+        let event = clock.tick().as_u64();
+        let fifth = clock.stamp(&hand);
+        assert!(fourth > third && event > fourth && fifth > event);
+        for ahead in [0, 1, 14, 15, 16, 17, 40] {
+            let stamp = clock.stamp(&hand);
+            assert!(clock.seen(stamp + ahead, false) >= stamp + ahead);
+            assert!(clock.stamp(&hand) > stamp + ahead, "one seen {ahead} ahead");
+            let stamp = clock.stamp(&other);
+            clock.update(HlcTimestamp::from_u64(stamp + ahead)).expect("near enough");
+            assert!(clock.stamp(&other) > stamp + ahead, "one told {ahead} ahead");
+        }
     }
 
     #[test]
     fn threads_that_share_a_clock_never_get_the_same_stamp() {
         let clock = clock();
         let stamps = |count: u64| {
-            let mut all = Vec::new();
+            let (mut all, hand) = (Vec::new(), Cell::new(Hand::EMPTY));
             for n in 0..2000 {
-                let first = if n % 100 == 0 { clock.tick().as_u64() } else { clock.stamps(count) };
-                all.extend(first..first + if n % 100 == 0 { 1 } else { count });
+                let (first, count) = match n % 100 {
+                    0 => (clock.tick().as_u64(), 1),
+                    1..60 => (clock.stamp(&hand), 1),
+                    _ => (clock.stamps(count), count),
+                };
+                all.extend(first..first + count);
             }
             all
         };
@@ -274,7 +333,9 @@ mod tests {
         };
         time("the time of day", &time_of_day);
         time("a tick", &|| clock.tick().as_u64());
-        time("a message's stamp", &|| clock.stamps(1));
+        let hand = Cell::new(Hand::EMPTY);
+        time("a message's stamp", &|| clock.stamp(&hand));
+        time("one of a batch", &|| clock.stamps(1));
         time("a reply seen", &|| clock.seen(std::hint::black_box(1), false));
     }
 }

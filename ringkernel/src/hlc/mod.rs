@@ -8,8 +8,8 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use clock::HOST;
 pub use clock::{ClockDrift, Hlc};
+pub(crate) use clock::{HOST, stamp};
 
 use crate::expansion::Definition;
 use crate::{DecodeError, DeviceType, RingMessage};

@@ -12,7 +12,7 @@ use super::inlet::{Inlet, Offer};
 use super::message::{Delivery, Message, Publisher, Stored};
 use super::topic::{Topic, TopicError, TopicFilter};
 use super::wiring::Wiring;
-use crate::hlc::HOST;
+use crate::hlc::stamp;
 use crate::live::LiveKernel;
 use crate::{HlcTimestamp, RingKernelError};
 use ringkernel_backends::abi::Header;
@@ -289,7 +289,7 @@ impl Broker {
         (tag, bytes): (u32, &[u8]),
     ) -> Result<(Handed, Option<Stored>), RingKernelError> {
         let (topic, mut subscribers) = self.find(topic)?;
-        let timestamp = HlcTimestamp::from_u64(HOST.stamps(1));
+        let timestamp = HlcTimestamp::from_u64(stamp());
         let message = Message { topic: &topic, tag, bytes, timestamp, publisher: Publisher::Host };
         let turn = retain.then(|| self.retaining.lock().unwrap_or_else(PoisonError::into_inner));
         if retain {
@@ -344,7 +344,7 @@ impl Broker {
             }
         };
         let (id, number, instance) = (from.id(), from.number(), header.instance);
-        let stamp = if header.hlc == 0 { HOST.stamps(1) } else { header.hlc };
+        let stamp = if header.hlc == 0 { stamp() } else { header.hlc };
         let message = Message {
             topic: &topic,
             tag: header.tag,

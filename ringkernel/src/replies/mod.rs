@@ -4,7 +4,7 @@ mod blocking;
 
 pub use blocking::BlockingReplies;
 
-use crate::block::{Block, Refused};
+use crate::block::{Block, Refused, Stamps};
 use crate::flight::{Found, Held, MOST};
 use crate::live::LiveKernel;
 use crate::requests::read_exactly;
@@ -272,10 +272,11 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                     return self.withdraw_block();
                 }
                 let Some(block) = &mut self.block else { return };
+                let mut stamps = block.stamps();
                 for shard in 0..live.lanes.len() {
                     let first = self.block_first;
                     let correlation = |number| flight.correlation(first.wrapping_add(number as u64));
-                    self.left_in_block -= block.push::<M>(live, shard, correlation).unwrap_or(0);
+                    self.left_in_block -= block.push::<M>(live, shard, &mut stamps, correlation).unwrap_or(0);
                 }
             }
             let under_way = self.next.wrapping_sub(self.taken) as usize;
@@ -439,7 +440,7 @@ impl<M: RingMessage, I: Iterator<Item = (u32, M)>, R: RingMessage> Replies<'_, I
                 let polled = live.poll_room(shard, &mut waiting, cx.waker(), || {
                     let (Some(block), Some(flight)) = (&mut self.block, &self.flight) else { return Ok(0) };
                     let correlation = |number| flight.correlation(first.wrapping_add(number as u64));
-                    block.push::<M>(live, shard, correlation).ok_or(Lacks::Slot)
+                    block.push::<M>(live, shard, &mut Stamps::of_a_part(), correlation).ok_or(Lacks::Slot)
                 });
                 match polled {
                     Poll::Ready(Ok(sent)) => {

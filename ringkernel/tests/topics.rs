@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use ringkernel::ActorRef;
 use ringkernel::prelude::*;
-use ringkernel::pubsub::{Publisher, SubscribeOptions, WhenFull};
+use ringkernel::pubsub::{MAX_RETAINED, Publisher, SubscribeOptions, WhenFull};
 use std::time::{Duration, Instant};
 
 /// To be published, so many times, numbered from `first`.
@@ -259,6 +259,34 @@ fn what_a_handler_publishes_to_be_retained_is_there_for_who_comes_later() {
         assert_eq!((next.message, next.retained), (Reading { number: 9, from: 0 }, false));
         until_it_has(&gauge, 2).await;
         assert_eq!(topics.snapshot().retained, 1);
+        runtime.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_handler_publishes_to_be_retained_where_no_more_can_be_is_handed_out_and_counted() {
+    smol::block_on(async {
+        let runtime = runtime().await;
+        let topics = runtime.topics();
+        let sensor = Sensor::launch(&runtime, LaunchOptions::default()).await.unwrap();
+        for n in 0..MAX_RETAINED {
+            topics.try_publish_retained(&format!("full/{n}"), Note { text: 0 }).unwrap();
+        }
+        let mut stream = topics.subscribe::<Reading>("plant/#").await.unwrap();
+        for number in 0..3 {
+            sensor.ask(Remember { number }).await.unwrap();
+            let one = stream.next().await.unwrap();
+            assert_eq!((one.message.number, one.retained), (number, false));
+        }
+        let full = topics.snapshot();
+        assert_eq!((full.not_retained, full.retained), (3, MAX_RETAINED));
+        assert_eq!(topics.clear_retained("full/7").unwrap(), 1);
+        sensor.ask(Remember { number: 3 }).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().message.number, 3);
+        let mut late = topics.subscribe::<Reading>("plant/1/last").await.unwrap();
+        let kept = late.next().await.unwrap();
+        assert_eq!((kept.message.number, kept.retained), (3, true));
+        assert_eq!(topics.snapshot().not_retained, 3);
         runtime.shutdown().await.unwrap();
     });
 }

@@ -427,6 +427,29 @@ mod tests {
         prop::collection::vec(step, 0..60)
     }
 
+    #[test]
+    fn what_nobody_takes_is_bounded_in_bytes_as_well_and_the_oldest_go_first() {
+        const WORDS: usize = 3000;
+        let (outlet, shape) = (outlet(), SlotShape::for_payload(4 * WORDS).unwrap());
+        let ring: Ring = Ring::new(RawMemory::heap(2, shape), 2, shape, 0);
+        let mut consumer = ring.consumer();
+        let (kept, mut gathered) = ((MOST_WORDS / WORDS) as u64, Chunk::default());
+        for hlc in 0..kept + 100 {
+            let header = Header { tag: 1, instance: 0, correlation: Correlation::NONE, words: 0, hlc };
+            ring.try_push(header, &[1; 4 * WORDS]).unwrap();
+            let (header, payload) = consumer.peek(&ring).unwrap();
+            gathered.push(header, &payload);
+            consumer.advance();
+            consumer.publish(&ring);
+            outlet.push(&mut gathered);
+            assert_eq!(outlet.missed(), (hlc + 1).saturating_sub(kept));
+        }
+        outlet.join();
+        let mut first = Chunk::default();
+        assert!(outlet.take(&mut first));
+        assert_eq!(first.next().map(|item| item.hlc), Some(100));
+    }
+
     proptest! {
         /// Each message is given once, to one; a stream's in the order they came, and to a lone one every next is the oldest.
         #[test]

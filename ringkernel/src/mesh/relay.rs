@@ -68,6 +68,9 @@ struct Queue {
     messages: VecDeque<Message>,
     /// The payloads, one behind another.
     words: VecDeque<u32>,
+    /// As if there were no memory.
+    #[cfg(test)]
+    starved: bool,
 }
 
 /// A message, and who is to be told of its arrival.
@@ -88,6 +91,12 @@ impl Backlog {
         Self { busy: AtomicUsize::new(0), shards: (0..shards).map(|_| Waiting::default()).collect() }
     }
 
+    /// There is no memory for anything more, or there is again.
+    #[cfg(test)]
+    pub(crate) fn starve(&self, starved: bool) {
+        self.shards.iter().for_each(|shard| shard.lock().starved = starved);
+    }
+
     /// Messages in all queues.
     pub(crate) fn len(&self) -> u64 {
         // Relaxed: a figure, or looked at again.
@@ -98,6 +107,10 @@ impl Backlog {
 impl Queue {
     /// Puts a message at the end; false where there is no memory.
     fn push(&mut self, message: Message, payload: &[u32]) -> bool {
+        #[cfg(test)]
+        if self.starved {
+            return false;
+        }
         if self.words.try_reserve(payload.len()).is_err() || self.messages.try_reserve(1).is_err() {
             return false;
         }

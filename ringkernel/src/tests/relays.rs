@@ -96,6 +96,39 @@ fn what_finds_no_room_waits_on_the_host_and_arrives_in_order() {
 }
 
 #[test]
+fn what_the_host_has_no_memory_for_is_counted_as_dead_and_whoever_waits_for_its_answer_is_told() {
+    smol::block_on(async {
+        let (_runtimes, _, clerk, bare) = pair(2, false).await;
+        let errand = |value| clerk.ask(Errand { instance: INSTANCE, value });
+        bare.suspend().await.unwrap();
+        for value in 0..8 {
+            assert_eq!(errand(value).await, Ok(OK));
+        }
+        eventually("all that fit are there", || figures(8, 0, 0)(&clerk));
+        for wait in [0, 3] {
+            bare.live().backlog.starve(true);
+            for _ in 0..5 {
+                assert_eq!(errand(100).await, Ok(OK));
+            }
+            let error = clerk.ask(Delegate { instance: INSTANCE, value: 100 }).await.unwrap_err();
+            assert!(
+                matches!(&error, RingKernelError::HandlerFault(fault) if fault.kind == FaultKind::NotDelivered),
+                "{error}"
+            );
+            eventually("they are counted", || figures(8, wait, if wait == 0 { 6 } else { 12 })(&clerk));
+            bare.live().backlog.starve(false);
+            for value in 8..11 {
+                assert_eq!(errand(value + wait as u32).await, Ok(OK));
+            }
+        }
+        bare.resume().await.unwrap();
+        eventually("the others arrived", || figures(14, 0, 12)(&clerk));
+        eventually("handled", || bare.control().messages_processed == 14);
+        assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(0..14));
+    });
+}
+
+#[test]
 fn a_receiver_that_ends_while_messages_wait_for_it_leaves_nobody_waiting() {
     for drops in [false, true] {
         smol::block_on(async {

@@ -140,6 +140,25 @@ fn a_route_to_the_host_carries_what_the_receiver_is_to_get() {
 }
 
 #[test]
+fn what_spills_is_full_where_the_senders_way_to_the_host_is_and_the_reply_has_room() {
+    let device = CpuDevice::new(2);
+    let plan = Plan { queue: 8, mailbox: 4, overflow: Overflow::Spill, ..Plan::default() };
+    let (mut a, b) = (node(&device, 0, plan), node(&device, 1, plan));
+    connect(&a, &b);
+    b.kernel.set_active(false).unwrap();
+    for (round, in_mailbox) in [(0, 4), (1, 0)] {
+        a.ask(0, DO, &[SEND, 0, 100, 0], round);
+        a.wait_processed(u64::from(round) + 1);
+        for _ in 0..7 {
+            assert_eq!(a.next_reply().correlation.index, RELAY);
+        }
+        let reply = a.next_reply();
+        assert_eq!((reply.correlation.index, &reply.words[..]), (round, &[FULL, in_mailbox + 7][..]));
+    }
+    assert_eq!(b.kernel.mailbox().waiting, 4);
+}
+
+#[test]
 fn what_spills_arrives_behind_what_did_not_and_ahead_of_what_comes_later() {
     let device = CpuDevice::new(2);
     let plan = Plan { mailbox: 4, overflow: Overflow::Spill, ..Plan::default() };

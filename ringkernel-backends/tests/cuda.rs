@@ -6,6 +6,8 @@
 mod common;
 #[path = "cuda/contexts.rs"]
 mod contexts;
+#[path = "cuda/exit.rs"]
+mod exit;
 #[path = "cuda/residence.rs"]
 mod residence;
 

@@ -6,7 +6,7 @@
 //!
 //! Start with `prepare` (what a kernel is made of) and `resident` (a launched kernel and its life), then `runtime/*.ptx` (what the GPU does, in the order in which a message goes through it). `driver` is the driver's
 //! API behind owning types, `link` joins the texts (`paste` puts handlers and their calls into the loop), `links` knows a kernel's neighbours, `mailbox` what they send to it, `lobby` what of that waits aside, `payload` is memory for messages that no slot carries, `state` copies states, `registry` knows what is resident and makes room for calls that cannot be
-//! made beside it, for which kernels go home for a moment (`pause`), `phase` what a kernel is up to, `clock` keeps the device's clock with the time of day, `baseline` times what we compare ourselves with.
+//! made beside it, for which kernels go home for a moment (`pause`), `phase` what a kernel is up to, `clock` keeps the device's clock with the time of day, `exit` is about the end of the process, `baseline` times what we compare ourselves with.
 //!
 //! **What may be called beside a resident kernel.** `cuModuleLoadData`, `cuModuleUnload`, `cuMemFree`, `cuMemFreeHost` and
 //! `cuCtxSynchronize` wait until the device is idle, which a resident kernel never lets it be, and so may `cuStreamCreate`. So
@@ -20,6 +20,7 @@ mod assembling;
 mod baseline;
 mod clock;
 mod driver;
+mod exit;
 mod link;
 mod links;
 mod lobby;

@@ -1,5 +1,6 @@
 //! How a kernel goes home for a moment, with its state kept, and comes back: quiesces, and kernels that were late for one.
 
+use super::exit;
 use super::phase::{Held, Phase};
 use super::resident::Core;
 use crate::kernel::DeviceError;
@@ -42,14 +43,18 @@ impl Core {
         /// How often it is looked after.
         const EVERY: Duration = Duration::from_millis(1);
         // Relaxed: this thread has just written it, if it is so.
-        if !self.late.load(Ordering::Relaxed) {
+        if !self.late.load(Ordering::Relaxed) || !exit::is_watched() {
             return;
         }
         let core = self.clone();
         let see = move || {
             let over = || core.try_phase().is_some_and(|phase| *phase != Phase::Resident);
-            // Relaxed: seen a little later is soon enough.
-            while core.late.load(Ordering::Relaxed) && !over() && core.put_back().is_ok() {
+            let is_late = || {
+                let _inside = exit::inside();
+                // Relaxed: seen a little later is soon enough.
+                core.late.load(Ordering::Relaxed) && !over() && core.put_back().is_ok()
+            };
+            while is_late() {
                 std::thread::sleep(EVERY);
             }
         };

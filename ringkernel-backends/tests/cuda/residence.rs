@@ -77,7 +77,7 @@ fn a_doorbell_does_not_wait_for_a_quiesce_and_its_message_is_handled_behind_it()
 
 #[test]
 fn what_is_sent_to_a_kernel_that_leaves_and_is_quiesced_all_the_time_is_handled() {
-    let _beside = GPU.read().unwrap_or_else(PoisonError::into_inner);
+    let _alone = GPU.write().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = device("what_is_sent_to…", &[&ACCOUNT]) else { return };
     let mode = Mode::EventDriven { idle_after: Duration::from_micros(100) };
     let mut run = Running::tuned(&device, &ACCOUNT, 1, 64, true, Tuning { mode, ..Default::default() });

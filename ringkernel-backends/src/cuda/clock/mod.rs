@@ -20,6 +20,7 @@ mod estimate;
 use super::Shared;
 use super::WARP;
 use super::driver::{Function, Pinned, Stream};
+use super::exit;
 use super::links::CLOCK_OFFSET;
 use super::phase::Phase;
 use super::prepare::{BEAT, CONTROL, SHARD_PARAMS, SHARED_BYTES};
@@ -140,6 +141,9 @@ impl Shared {
     /// Has somebody listen to the resident kernels, of which there is a new one.
     pub(super) fn keep_clock(self: &Arc<Self>) {
         let keeper = self.clock.keeper.get_or_init(|| {
+            if !exit::is_watched() {
+                return None;
+            }
             let shared = self.clone();
             let keeper = thread::Builder::new().name("ringkernel-clock".into()).spawn(move || keep(&shared));
             keeper.ok().map(|handle| handle.thread().clone())
@@ -148,7 +152,7 @@ impl Shared {
     }
 }
 
-/// Listens to resident kernels, for ever.
+/// Listens to resident kernels, until the process exits: what it touches of them, it touches [inside](exit::inside).
 fn keep(shared: &Shared) {
     let (mut pause, mut turn) = (EVERY, 0);
     loop {
@@ -168,6 +172,7 @@ fn keep(shared: &Shared) {
         pause = if heard { EVERY } else { (2 * pause).min(SELDOM) };
         drop(words);
         for kernel in kernels.iter().filter_map(Weak::upgrade) {
+            let _inside = exit::inside();
             // What goes wrong is told to those who wait for the kernel; it is tried again.
             let _ = kernel.tell_clock();
         }
@@ -180,7 +185,9 @@ fn listen(shared: &Shared, words: &[Words]) -> bool {
     let offset = shared.clock_offset();
     while !words.is_empty() && !round.is_enough(offset) {
         let before = nanos_of_day();
+        let inside = exit::inside();
         let newest = words.iter().map(Words::newest).max().unwrap_or(0);
+        drop(inside);
         round.look(before, newest, nanos_of_day());
         if begin.elapsed() >= if round.heard() { LONGEST } else { SILENCE } {
             break;

@@ -41,6 +41,7 @@
 //! | `SOFTCUDA_THREADS` | worker threads, 2 unless told |
 //! | `SOFTCUDA_PATIENCE` | seconds until a call that waits for ever ends the process |
 //! | `SOFTCUDA_SEED` | another seed is another schedule, as far as the host's threads let it be |
+//! | `SOFTCUDA_EXIT` | milliseconds for which a process that exits goes on when its pinned memory is gone, so that who still reads it is caught; it is not gone unless told |
 //! | `SOFTCUDA_CLOCK_RATE` | microseconds that the devices' clock counts in a second: 1,000,000, which is right, unless told |
 //! | `SOFTCUDA_CLOCK_STEP`, `SOFTCUDA_CLOCK_STEP_AFTER` | milliseconds by which it is set ahead, and after how many |
 

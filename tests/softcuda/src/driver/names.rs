@@ -18,6 +18,7 @@ errors! {
     CUDA_ERROR_INVALID_VALUE: "invalid argument"
     CUDA_ERROR_OUT_OF_MEMORY: "out of memory"
     CUDA_ERROR_NOT_INITIALIZED: "initialization error"
+    CUDA_ERROR_DEINITIALIZED: "driver shutting down"
     CUDA_ERROR_INVALID_DEVICE: "invalid device ordinal"
     CUDA_ERROR_INVALID_IMAGE: "device kernel image is invalid"
     CUDA_ERROR_INVALID_CONTEXT: "invalid device context"

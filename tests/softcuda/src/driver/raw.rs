@@ -5,7 +5,7 @@
 
 use cudarc::driver::sys::CUresult;
 use std::ffi::CStr;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -227,6 +227,30 @@ pub(crate) fn fill_unused(to: u64, byte: u8, bytes: usize) {
     let place = std::ptr::with_exposed_provenance_mut::<u8>(to as usize);
     // SAFETY: free memory of a region, which nobody else has.
     unsafe { place.write_bytes(byte, bytes) };
+}
+
+/// Makes the whole pages of a range inaccessible, for good: whoever touches it from now on ends the process.
+#[cfg(unix)]
+pub(crate) fn take_away(from: u64, bytes: u64) {
+    const PAGE: u64 = 4096;
+    // SAFETY: POSIX declares it so.
+    unsafe extern "C" {
+        fn mprotect(from: *mut c_void, bytes: usize, allowed: std::ffi::c_int) -> std::ffi::c_int;
+    }
+    let (first, end) = (from.next_multiple_of(PAGE), (from + bytes) / PAGE * PAGE);
+    let place = std::ptr::with_exposed_provenance_mut(first as usize);
+    // SAFETY: a region's memory, of which nobody has a reference, only addresses; that it is gone is what whoever still uses those is to notice.
+    let _ = unsafe { mprotect(place, end.saturating_sub(first) as usize, 0) };
+}
+
+/// Has this process call `handler` when it exits.
+#[cfg(unix)]
+pub(crate) fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: C declares it so.
+    unsafe extern "C" {
+        safe fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
+    }
+    let _ = atexit(handler);
 }
 
 /// Has this process's forks call `child` first of all.

@@ -56,6 +56,12 @@ impl Region {
         Some(Self { base, bytes, blocks: RwLock::new(blocks) })
     }
 
+    /// Takes all of it away, for good.
+    #[cfg(unix)]
+    pub(crate) fn take_away(&self) {
+        raw::take_away(self.base, self.bytes);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Blocks> {
         self.blocks.read().unwrap_or_else(PoisonError::into_inner)
     }

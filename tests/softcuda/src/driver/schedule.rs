@@ -76,9 +76,8 @@ pub(crate) fn work(system: &'static System) {
         (task, state) = next(system, state);
         match task {
             Task::Transfer { stream, device, transfer } => {
-                drop(state);
-                let usable = transfer.run(system, device);
-                state = system.lock();
+                let mut usable = false;
+                state = system.lock_after(state, || usable = transfer.run(system, device));
                 if usable {
                     state.go_on(system, stream);
                 } else {
@@ -93,9 +92,9 @@ pub(crate) fn work(system: &'static System) {
                     continue;
                 }
                 let slice = SLICE << (state.random() % 8);
-                drop(state);
-                let progress = placed.block.run(&system.view(placed.device), slice);
-                state = system.lock();
+                let mut progress = Ok(Progress::Ran);
+                let run = || progress = placed.block.run(&system.view(placed.device), slice);
+                state = system.lock_after(state, run);
                 state.put_back(system, placed, progress);
             }
         }
@@ -105,6 +104,9 @@ pub(crate) fn work(system: &'static System) {
 /// The next task; waits for one.
 fn next<'a>(system: &'static System, mut state: MutexGuard<'a, State>) -> (Task, MutexGuard<'a, State>) {
     loop {
+        while state.over {
+            state = system.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         let now = Instant::now();
         while state.sleepers.peek().is_some_and(|sleeper| sleeper.until.0 <= now) {
             let awake = state.sleepers.pop().map(|sleeper| Task::Block(sleeper.placed));

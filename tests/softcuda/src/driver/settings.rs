@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) patience: Duration,
     pub(crate) seed: u64,
+    /// How long the process's exit goes on with pinned memory gone; it stays if that is 0.
+    pub(crate) exit: Duration,
 }
 
 impl Settings {
@@ -19,6 +21,7 @@ impl Settings {
             threads: number("SOFTCUDA_THREADS", 2, 1..=64)? as usize,
             patience: Duration::from_secs(number("SOFTCUDA_PATIENCE", 20, 1..=86_400)?),
             seed: number("SOFTCUDA_SEED", 1, 0..=u64::MAX)?,
+            exit: Duration::from_millis(number("SOFTCUDA_EXIT", 0, 0..=60_000)?),
         };
         set_pace(Pace {
             rate: number("SOFTCUDA_CLOCK_RATE", 1_000_000, 1..=1_000_000_000)?,

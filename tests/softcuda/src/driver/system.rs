@@ -52,6 +52,10 @@ pub(crate) struct State {
     pub(crate) ready: VecDeque<Task>,
     pub(crate) sleepers: BinaryHeap<Sleeper>,
     pub(crate) random: u64,
+    /// Workers that are at something, without the lock.
+    pub(crate) at_work: usize,
+    /// The process exits: nothing begins any more.
+    pub(crate) over: bool,
 }
 
 /// A device's primary context.
@@ -124,6 +128,20 @@ extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
 }
 
+/// Takes the driver down, as the process's exit does, and pinned memory with it.
+#[cfg(unix)]
+extern "C" fn at_exit() {
+    let Some(Some(system)) = SYSTEM.get().filter(|_| !FORKED.load(Ordering::Relaxed)) else { return };
+    let mut state = system.lock();
+    state.over = true;
+    while state.at_work > 0 {
+        state = system.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    drop(state);
+    system.pinned.take_away();
+    std::thread::sleep(system.settings.exit);
+}
+
 thread_local! {
     /// The contexts: the last is current.
     static STACK: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
@@ -140,6 +158,10 @@ pub(crate) fn start() -> Result<(), Failure> {
     WORKERS.call_once(|| {
         #[cfg(unix)]
         super::raw::at_fork(in_child);
+        #[cfg(unix)]
+        if !system.settings.exit.is_zero() {
+            super::raw::at_exit(at_exit);
+        }
         for number in 0..system.settings.threads {
             let worker = std::thread::Builder::new().name(format!("softcuda-{number}"));
             threads &= worker.spawn(move || work(system)).is_ok();
@@ -154,6 +176,9 @@ pub(crate) fn call(body: impl FnOnce(&'static System) -> Result<(), Failure>) ->
         return CUDA_ERROR_NOT_INITIALIZED;
     }
     let Some(Some(system)) = SYSTEM.get() else { return CUDA_ERROR_NOT_INITIALIZED };
+    if system.lock().over {
+        return CUDA_ERROR_DEINITIALIZED;
+    }
     match catch_unwind(AssertUnwindSafe(|| body(system))) {
         Ok(Ok(())) => CUDA_SUCCESS,
         Ok(Err(failure)) => failure,
@@ -217,6 +242,8 @@ impl System {
             sleepers: BinaryHeap::new(),
             // Never 0.
             random: settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            at_work: 0,
+            over: false,
         };
         Some(Self {
             settings,
@@ -230,6 +257,23 @@ impl System {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `task` without the lock, and takes it again.
+    pub(crate) fn lock_after(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        task: impl FnOnce(),
+    ) -> MutexGuard<'_, State> {
+        state.at_work += 1;
+        drop(state);
+        task();
+        let mut state = self.lock();
+        state.at_work -= 1;
+        if state.over {
+            self.done.notify_all();
+        }
+        state
     }
 
     /// Waits until `over` holds of a context that is unharmed.

@@ -130,20 +130,22 @@ impl Shared {
         if missing.is_empty() {
             return Ok(());
         }
+        // Here, while whoever is resident goes on. The driver compiles below all the same: what `cuLinkComplete` would make here of a text is relocatable
+        // code, which is slower for as long as the kernel runs.
+        let texts: Vec<_> =
+            missing.into_iter().map(|kernel| (kernel, link::module_text(kernel, self.context.cc))).collect();
         self.registry.quiesced(|| {
             // The driver compiles on the calling thread; a few at once, since a program may register dozens of actors.
-            let workers =
-                std::thread::available_parallelism().map_or(1, |n| n.get()).min(8).min(missing.len());
+            let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(8).min(texts.len());
             let next = std::sync::atomic::AtomicUsize::new(0);
             let loaded = Mutex::new(Vec::new());
             std::thread::scope(|scope| {
                 for _ in 0..workers {
                     scope.spawn(|| {
                         // Relaxed: the counter only hands out indices.
-                        let take = || missing.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-                        while let Some(kernel) = take() {
-                            let text = link::module_text(kernel, self.context.cc);
-                            let function = Function::load(&self.context, &text, link::ENTRY);
+                        let take = || texts.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                        while let Some((kernel, text)) = take() {
+                            let function = Function::load(&self.context, text, link::ENTRY);
                             loaded
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)

@@ -96,6 +96,27 @@ fn what_finds_no_room_waits_on_the_host_and_arrives_in_order() {
 }
 
 #[test]
+fn what_comes_while_others_wait_on_the_host_goes_behind_them_though_there_is_room() {
+    smol::block_on(async {
+        let (_runtimes, _, clerk, bare) = pair(2, false).await;
+        bare.suspend().await.unwrap();
+        for value in 0..20 {
+            assert_eq!(clerk.ask(Errand { instance: INSTANCE, value }).await, Ok(OK));
+        }
+        eventually("all that fit are there", || figures(8, 12, 0)(&clerk));
+        // Room that nobody has been told of.
+        let device = as_kernel::<FakeKernel>(&bare.live().kernel).unwrap();
+        assert!(device.state.mailbox.lock().unwrap().pop_front().is_some());
+        assert_eq!(clerk.ask(Errand { instance: INSTANCE, value: 20 }).await, Ok(OK));
+        eventually("the next was handed over", || figures(9, 12, 0)(&clerk));
+        bare.resume().await.unwrap();
+        eventually("all arrived", || figures(21, 0, 0)(&clerk));
+        eventually("handled", || bare.control().messages_processed == 20);
+        assert_eq!(bare.snapshot::<Bare>(INSTANCE).await.unwrap(), folded(1..21));
+    });
+}
+
+#[test]
 fn what_the_host_has_no_memory_for_is_counted_as_dead_and_whoever_waits_for_its_answer_is_told() {
     smol::block_on(async {
         let (_runtimes, _, clerk, bare) = pair(2, false).await;

@@ -11,7 +11,7 @@ use crate::abi::ring::RawMemory;
 use crate::abi::{ControlBlock, Ring, SlotShape, TelemetryBuffer, state_stride};
 use crate::kernel::{DeviceError, IdlePolicy, Kernel, LaunchSpec, Mode, Port};
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const MOST_SHARDS: u32 = 1024;
 const LEAST_REPLIES: u32 = 64;
 
 // A shard's pinned block: control block, telemetry, a line the device writes (request head, acknowledgement), a line the
-// host writes (reply head), then the slots of both rings.
+// host writes (reply head, switch), then the slots of both rings.
 pub(super) const CONTROL: usize = 0;
 pub(super) const TELEMETRY: usize = 128;
 const REQUEST_HEAD: usize = 192;
@@ -36,6 +36,8 @@ pub(super) const RECEIVED: usize = ACK + 16;
 /// Messages that have left the lobby.
 pub(super) const LOBBY_LEFT: usize = ACK + 24;
 const REPLY_HEAD: usize = 256;
+/// The number of the last activation or suspension; its lowest bit says which of the two it was.
+pub(super) const SWITCH: usize = REPLY_HEAD + 8;
 const SLOTS: usize = 384;
 
 /// The device-side save area of a shard: what a paused kernel goes on with.
@@ -184,7 +186,9 @@ pub(super) fn launch(
         unsafe {
             pinned.host(base + CONTROL).cast::<ControlBlock>().write(block);
             pinned.host(base + TELEMETRY).cast::<TelemetryBuffer>().write(TelemetryBuffer::default());
-            pinned.host(base + ACK).cast::<u32>().write(u32::MAX);
+            pinned.host(base + SWITCH).cast::<u32>().write(spec.active.into());
+            // Neither the answer to this, nor that of an active kernel.
+            pinned.host(base + ACK).cast::<u32>().write(!u32::from(spec.active));
             pinned.host(base + LOBBY_LEFT).cast::<u32>().write(0);
         }
         let mine = ShardParams {
@@ -251,6 +255,7 @@ pub(super) fn launch(
         away: AtomicBool::new(false),
         late: AtomicBool::new(false),
         told: AtomicI64::new(clock_offset),
+        switched: AtomicU32::new(spec.active.into()),
         shared,
     };
     resident::start(core, ports, spec.instances, spec.active)

@@ -4,7 +4,7 @@ use super::driver::{DeviceMemory, Function, LentStream, Pinned};
 use super::links::{Links, Neighbour};
 use super::lobby::Lobby;
 use super::phase::{self, HasPhase, Held, Phase, Phases};
-use super::prepare::{ACK, BEAT, CONTROL, SHARED_BYTES, TELEMETRY};
+use super::prepare::{ACK, BEAT, CONTROL, SHARED_BYTES, SWITCH, TELEMETRY};
 use super::state::Layout;
 use super::{Shared, WARP};
 use crate::abi::{
@@ -53,6 +53,8 @@ pub(super) struct Core {
     pub(super) late: AtomicBool,
     /// What its parameters say is to be added to the device's clock. Written with the phase's lock held.
     pub(super) told: AtomicI64,
+    /// The number of the last activation or suspension. Written with the phase's lock held.
+    pub(super) switched: AtomicU32,
 }
 
 /// Starts a kernel that has been prepared, if it fits.
@@ -130,9 +132,14 @@ impl Core {
 
     /// The same, for as long as the caller waits.
     pub(super) fn switch_by(&self, active: bool, deadline: Duration) -> Result<(), DeviceError> {
+        let number = next_switch(self.switched.load(Ordering::Relaxed), active);
+        // Relaxed, both: with the phase's lock held.
+        self.switched.store(number, Ordering::Relaxed);
         for shard in 0..self.shards {
             // Release: nothing rides on it but the flag; the acknowledgement carries the ordering back.
             self.control(shard).is_active.store(active as i32, Ordering::Release);
+            // Release pairs with the device's fence between reading this and looking at `is_active` again: it then sees no older one.
+            self.switch_number(shard).store(number, Ordering::Release);
             if self.control(shard).has_terminated.load(Ordering::Relaxed) == 1 {
                 return Err(DeviceError::Terminated);
             }
@@ -141,6 +148,11 @@ impl Core {
         self.bring_back(deadline)?;
         self.wake()?;
         self.wait_for_ack(active, deadline)
+    }
+
+    fn switch_number(&self, shard: u32) -> &AtomicU32 {
+        // SAFETY: as for `control`.
+        unsafe { &*self.pinned.host(shard as usize * self.shard_bytes + SWITCH).cast() }
     }
 
     fn ack(&self, shard: u32) -> &AtomicU32 {
@@ -228,11 +240,17 @@ impl Core {
         })
     }
 
-    /// Waits until every shard has taken note of `is_active`.
+    /// Waits until every shard has taken note of the last switch, which said `active`.
+    ///
+    /// A suspension is known by its number: of an earlier one that was taken back there may still come an answer. What an activation that comes behind such a
+    /// suspension finds active may have been so all the time, and then nobody answers it.
     fn wait_for_ack(&self, active: bool, deadline: Duration) -> Result<(), DeviceError> {
+        // Relaxed: with the phase's lock held, or before anybody else has the kernel.
+        let number = self.switched.load(Ordering::Relaxed);
+        let noted = |answer: u32| if active { answer & 1 == 1 } else { answer == number };
         let shown = wait(deadline, || {
             // Acquire pairs with the device's fence before it writes the acknowledgement: what handlers wrote is visible.
-            let all = (0..self.shards).all(|s| self.ack(s).load(Ordering::Acquire) == active as u32);
+            let all = (0..self.shards).all(|s| noted(self.ack(s).load(Ordering::Acquire)));
             if all { Some(Ok(())) } else { self.died().map(Err) }
         });
         shown.unwrap_or(Err(DeviceError::Deadline { what: "the kernel's acknowledgement", deadline }))
@@ -292,6 +310,11 @@ impl HasPhase for Core {
             let _ = self.wake().inspect_err(|error| drop(self.failure.set(error.clone())));
         }
     }
+}
+
+/// The number of the switch behind that of this number: it counts on, and its lowest bit says whether the kernel is to be active.
+fn next_switch(number: u32, active: bool) -> u32 {
+    (number | 1).wrapping_add(1) | u32::from(active)
 }
 
 /// Polls until there is an answer or time is up: eagerly at first, then with short sleeps.

@@ -120,6 +120,8 @@ impl Context {
 }
 
 static SYSTEM: OnceLock<Option<System>> = OnceLock::new();
+/// The process exits, and the driver is taken down.
+static OVER: AtomicBool = AtomicBool::new(false);
 /// This process is a fork of one that had the driver.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
@@ -132,6 +134,7 @@ extern "C" fn in_child() {
 #[cfg(unix)]
 extern "C" fn at_exit() {
     let Some(Some(system)) = SYSTEM.get().filter(|_| !FORKED.load(Ordering::Relaxed)) else { return };
+    OVER.store(true, Ordering::Relaxed);
     let mut state = system.lock();
     state.over = true;
     while state.at_work > 0 {
@@ -176,7 +179,8 @@ pub(crate) fn call(body: impl FnOnce(&'static System) -> Result<(), Failure>) ->
         return CUDA_ERROR_NOT_INITIALIZED;
     }
     let Some(Some(system)) = SYSTEM.get() else { return CUDA_ERROR_NOT_INITIALIZED };
-    if system.lock().over {
+    // Relaxed: who calls while the process exits may be early or late by a call.
+    if OVER.load(Ordering::Relaxed) {
         return CUDA_ERROR_DEINITIALIZED;
     }
     match catch_unwind(AssertUnwindSafe(|| body(system))) {

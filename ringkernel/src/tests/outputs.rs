@@ -7,6 +7,8 @@ use crate::mesh::MOST_OUTPUTS;
 use crate::testing::{Announce, Balance, GiveOut, Stranger};
 use crate::{Output, RingKernelError};
 use futures::{StreamExt, TryStreamExt};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 #[test]
 fn outputs_come_by_type_in_order_and_end_with_the_kernel() {
@@ -49,16 +51,20 @@ fn an_output_wakes_whoever_waits_for_it_and_only_one_stream_gets_it() {
         let (runtime, _) = runtime(Knobs { polled, ..Knobs::default() });
         smol::block_on(async {
             let clerk = clerk(&runtime).await;
+            let taken = Arc::new(AtomicU64::new(0));
             let all: Vec<_> = (0..2)
                 .map(|_| {
-                    let outputs = clerk.outputs::<u32>().unwrap().blocking();
+                    let (outputs, taken) = (clerk.outputs::<u32>().unwrap().blocking(), taken.clone());
+                    let count = move |_: &u64| drop(taken.fetch_add(1, SeqCst));
                     std::thread::spawn(move || {
-                        outputs.map(|output| output.unwrap().message as u64).sum::<u64>()
+                        outputs.map(|output| output.unwrap().message as u64).inspect(count).sum::<u64>()
                     })
                 })
                 .collect();
-            for _ in 0..50 {
+            for round in 1..=50 {
                 clerk.ask(GiveOut(3)).await.unwrap();
+                // Not only by the end of the kernel.
+                eventually("somebody was woken", || taken.load(SeqCst) == 3 * round);
             }
             clerk.terminate().await.unwrap();
             let sum: u64 = all.into_iter().map(|thread| thread.join().unwrap()).sum();

@@ -200,6 +200,16 @@ fn draining_handles_what_waits_in_the_mailboxes_and_on_the_host() {
         bare.terminate_with(options).await.unwrap();
         assert_eq!(bare.snapshot::<Bare>(3).await.unwrap(), folded(0..50));
         assert_eq!(errand(&clerk, 3, 0).await, GONE);
+        // So many that they are not handled in passing.
+        let bare = bare_with(&runtime, LaunchOptions::default().mailbox(1 << 15)).await;
+        bare.suspend().await.unwrap();
+        let many = 0..30_000;
+        let errands = many.clone().map(|value| Errand { instance: 3, value });
+        let sent: Vec<u32> = clerk.ask_many(errands).try_collect().await.unwrap();
+        assert_eq!((sent.len(), sent.iter().sum::<u32>()), (30_000, OK));
+        bare.resume().await.unwrap();
+        bare.terminate_with(options).await.unwrap();
+        assert_eq!(bare.snapshot::<Bare>(3).await.unwrap(), folded(many));
     });
 }
 

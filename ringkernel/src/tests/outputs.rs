@@ -55,7 +55,9 @@ fn an_output_wakes_whoever_waits_for_it_and_only_one_stream_gets_it() {
             let all: Vec<_> = (0..2)
                 .map(|_| {
                     let (outputs, taken) = (clerk.outputs::<u32>().unwrap().blocking(), taken.clone());
-                    let count = move |_: &u64| drop(taken.fetch_add(1, SeqCst));
+                    let count = move |_: &u64| {
+                        taken.fetch_add(1, SeqCst);
+                    };
                     std::thread::spawn(move || {
                         outputs.map(|output| output.unwrap().message as u64).inspect(count).sum::<u64>()
                     })

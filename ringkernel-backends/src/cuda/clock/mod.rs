@@ -54,7 +54,7 @@ const MOST_SHARDS: u32 = 4;
 
 /// A shard that has published nothing for so long has a handler in progress, which would not let go of it soon.
 const SILENT: i64 = 250_000_000;
-/// How long a kernel is given to suspend itself. Whoever launches or terminates meanwhile waits for as long.
+/// How long a kernel is given to suspend itself. Whoever ends or suspends it meanwhile waits for as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What is known of a GPU's clock.

@@ -217,7 +217,7 @@ fn a_handler_is_told_when_a_subscriber_has_no_room_and_the_subscription_counts_i
     smol::block_on(async {
         let runtime = runtime().await;
         let topics = runtime.topics();
-        let options = LaunchOptions::default().mailbox(16).without_auto_activate();
+        let options = LaunchOptions::default().instances(2).mailbox(16).without_auto_activate();
         let gauge = Gauge::launch(&runtime, options).await.unwrap();
         let sensor = Sensor::launch(&runtime, LaunchOptions::default()).await.unwrap();
         let subscription = topics.subscribe_actor::<Reading, _>(&gauge, "plant/#").await.unwrap();
@@ -230,11 +230,13 @@ fn a_handler_is_told_when_a_subscriber_has_no_room_and_the_subscription_counts_i
         gauge.activate().await.unwrap();
         until_it_has(&gauge, 16).await;
         // The counts go on when others come and go, and the device begins anew.
-        let more = topics.subscribe::<Reading>("plant/1/+").await.unwrap();
+        let other = gauge.at(1).unwrap();
+        let more = topics.subscribe_actor::<Reading, _>(&other, "plant/1/+").await.unwrap();
         assert_eq!(subscription.missed(), 84);
         sensor.ask(Measure { first: 100, count: 1 }).await.unwrap();
         until_it_has(&gauge, 17).await;
-        assert_eq!((subscription.missed(), stream.lagged(), more.lagged()), (84, 0, 0));
+        until_it_has(&other, 1).await;
+        assert_eq!((subscription.missed(), stream.lagged(), more.missed()), (84, 0, 0));
         runtime.shutdown().await.unwrap();
     });
 }

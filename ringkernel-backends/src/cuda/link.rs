@@ -96,7 +96,8 @@ pub(super) fn module_text(descriptor: &KernelDescriptor, cc: u32) -> String {
         "takes_all" => receives.is_empty(),
         _ => !receives.is_empty(),
     });
-    runtime = runtime.replace("{CLOCK}\n", if cc >= 80 { REDUCED } else { SHUFFLED });
+    runtime =
+        runtime.replace("{CLOCK}\n", if cc >= 80 { REDUCED } else { SHUFFLED }).replace("{TIME}\n", TIME);
     let mut copies = runtime.split("{COUNTERS}\n").enumerate();
     let first = copies.next().map_or(String::new(), |(_, text)| text.to_owned());
     runtime = copies.fold(first, |all, (n, text)| all + &COUNTERS.replace("{N}", &n.to_string()) + text);
@@ -112,6 +113,8 @@ const KEEP: u32 = 255;
 
 /// The figures that go across the bus.
 const COUNTERS: &str = include_str!("runtime/counters.ptx");
+/// The time of day of `%begin`.
+const TIME: &str = include_str!("runtime/time.ptx");
 /// The shard's clock is the largest of its lanes': with an instruction for it, and without.
 const REDUCED: &str = include_str!("runtime/clock_reduced.ptx");
 const SHUFFLED: &str = include_str!("runtime/clock_shuffled.ptx");

@@ -85,7 +85,9 @@ impl<'a> Request<'a, ()> {
     /// Without a reply.
     #[inline]
     pub(crate) fn tell<M: RingMessage>(live: &'a LiveKernel, instance: u32, message: M) -> Self {
-        Self::new(live, instance, message, Stage::Telling(None), None)
+        // What is told has no reply to be read.
+        let read = |_: &_, _, _, _: &[_]| Ok(());
+        Self { read, ..Self::new(live, instance, message, Stage::Telling(None), None) }
     }
 
     /// With a reply that belongs to the inbox.
@@ -185,7 +187,7 @@ impl<R> Future for Request<'_, R> {
             && this.live.push_bytes(this.instance, this.tag, Correlation::NONE, this.message.bytes()).is_ok()
         {
             // As most do that are told: there was room at once, and nothing is held that must be given back.
-            this.stage = Stage::Done;
+            std::mem::forget(std::mem::replace(&mut this.stage, Stage::Done));
             return Poll::Ready((this.read)(this.live, this.instance, tag::UNIT, &[]));
         }
         this.poll_on(cx)

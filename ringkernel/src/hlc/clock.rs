@@ -20,7 +20,8 @@ const FRESH: u64 = 1 << 15;
 /// timestamp, across threads, kernels and devices. The clocks of devices follow the same rules.
 ///
 /// - A timestamp is past the one before it, and not before the time of day: `max(time of day, last + 1)`.
-/// - Having seen another's timestamp, the last is `max(last, seen, time of day)`.
+/// - Having seen another's timestamp, the last is `max(last, seen + 16, time of day + 16)`: so many, 4 ns of them, a thread that sends may have taken
+///   and not given.
 /// - One that is more than [`MAX_DRIFT`](Self::MAX_DRIFT) ahead of the time of day is not believed and moves nothing, so no stray clock can lead
 ///   this one away. Nor can causes be told from effects across such a gap: a clock that is set back while a program runs counts on from where it was until
 ///   the time of day has come there.

@@ -195,6 +195,12 @@ impl Lane {
         }
     }
 
+    /// Whether nobody drains: then what was published before somebody was told to drain has been delivered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // Acquire pairs with the release of the drainer's exchange.
+        self.signals.load(Ordering::Acquire) == 0
+    }
+
     fn drain_until_quiet(&self, port: &Port, sink: &mut impl Sink) {
         let mut seen = 1;
         loop {

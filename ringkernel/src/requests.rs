@@ -19,6 +19,7 @@ use ringkernel_backends::payload::ArenaFull;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 /// The largest reply that is decoded on the stack.
 const ON_STACK: usize = 1024;
@@ -120,6 +121,17 @@ impl LiveKernel {
         }
         if let Some((lane, port)) = lane(shard + 1) {
             lane.fetch_many(port);
+        }
+    }
+
+    /// [`drain_all`](Self::drain_all), and waits for whoever drains already, who may have been interrupted with a reply in his hands. Not for ever: he
+    /// calls wakers, which may do anything, even wait for us.
+    pub(crate) fn drain_to_the_end(&self, patience: Duration) {
+        self.drain_all();
+        let (since, mut pause) = (Instant::now(), Duration::from_micros(10));
+        while !self.lanes.iter().all(Lane::is_quiet) && since.elapsed() < patience {
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_millis(1));
         }
     }
 

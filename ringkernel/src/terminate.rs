@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Longer deadlines are as good as this one, and clocks can express it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// What a device is given to come to its end after draining used the deadline up.
+/// What a device is given to come to its end after draining used the deadline up, and others to deliver what they drain.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How to terminate a kernel. The default fails what waits, by the runtime's deadline.
@@ -119,7 +119,7 @@ impl LiveKernel {
         let left = until.saturating_duration_since(Instant::now());
         let result = self.kernel().terminate(if options.drain { left.max(GRACE) } else { left });
         // What was answered is delivered before the rest is told that it will not be.
-        self.drain_all();
+        self.drain_to_the_end(GRACE);
         turn.set(to);
         // Release pairs with the acquire in `may_answer`.
         self.active.store(false, Ordering::Release);

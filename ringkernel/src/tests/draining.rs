@@ -7,6 +7,8 @@ use futures::future::join_all;
 use futures::{StreamExt, poll};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Wake};
 
 const TERMINATED: RingKernelError = RingKernelError::Terminated { id: "account" };
 
@@ -57,6 +59,50 @@ fn draining_answers_what_waits_refuses_what_comes_and_tells_blocked_senders_at_o
             assert_eq!((account.state(), account.pending()), (KernelState::Terminated, 0));
         });
     }
+}
+
+/// A waker that holds up whoever calls it.
+#[derive(Default)]
+struct Gate {
+    called: AtomicBool,
+    open: AtomicBool,
+}
+
+impl Wake for Gate {
+    fn wake(self: Arc<Self>) {
+        self.called.store(true, SeqCst);
+        eventually("the gate was opened", || self.open.load(SeqCst));
+    }
+}
+
+#[test]
+fn what_was_answered_is_delivered_before_the_end_though_whoever_drains_was_interrupted() {
+    let (runtime, knobs) = fake::polled();
+    smol::block_on(async {
+        knobs.turn(&knobs.hold);
+        let account = account(&runtime, LaunchOptions::default().shards(1)).await;
+        let gate = Arc::new(Gate::default());
+        // The first is the only one, and looks for its reply itself; for the second the bridge does, and is held up when it has it.
+        let mut first = pin!(account.ask(Deposit { cents: 1 }));
+        let mut second = pin!(account.ask(Deposit { cents: 1 }));
+        assert!(poll!(&mut first).is_pending());
+        assert!(second.as_mut().poll(&mut Context::from_waker(&gate.clone().into())).is_pending());
+        knobs.hold.store(false, SeqCst);
+        eventually("the bridge was held up", || gate.called.load(SeqCst));
+        let mut third = pin!(account.ask(Deposit { cents: 1 }));
+        assert!(poll!(&mut third).is_pending());
+        eventually("the third was answered", || knobs.answered.load(SeqCst) == 3);
+        let ending = smol::spawn({
+            let account = account.clone();
+            async move { account.terminate_with(drain()).await }
+        });
+        smol::Timer::after(Duration::from_millis(100)).await;
+        gate.open.store(true, SeqCst);
+        ending.await.unwrap();
+        assert_eq!(first.await.unwrap().cents, 1);
+        assert_eq!(second.await.unwrap().cents, 2);
+        assert_eq!(third.await.unwrap().cents, 3);
+    });
 }
 
 #[test]

@@ -123,10 +123,13 @@ impl Hlc {
     /// known better. The clock is where it was.
     pub fn update(&self, seen: HlcTimestamp) -> Result<HlcTimestamp, ClockDrift> {
         let now = time_of_day();
-        if seen.as_u64() > self.last.get() && !is_credible(seen.as_u64(), now) {
+        if self.last.pass(seen.as_u64()).is_some() {
+            self.last.merge(0, now);
+        } else if is_credible(seen.as_u64(), now) {
+            self.last.saw(seen.as_u64(), now);
+        } else {
             return Err(ClockDrift { seen, now: HlcTimestamp::from_u64(now) });
         }
-        self.last.saw(seen.as_u64(), now);
         Ok(HlcTimestamp::from_u64(self.last.get()))
     }
 
@@ -159,8 +162,10 @@ impl Hlc {
     /// `again`: one was seen a moment ago, and there may be more. The clock then moves on to the time of day, past those that were stamped before.
     #[inline]
     pub(crate) fn seen(&self, stamp: u64, again: bool) -> u64 {
-        let past = self.last.past();
-        if stamp <= past { past } else { self.move_to(stamp, again) }
+        match self.last.pass(stamp) {
+            Some(past) => past,
+            None => self.move_to(stamp, again),
+        }
     }
 
     fn move_to(&self, stamp: u64, again: bool) -> u64 {
@@ -289,6 +294,22 @@ mod tests {
             clock.update(HlcTimestamp::from_u64(stamp + ahead)).expect("near enough");
             assert!(clock.stamp(&other) > stamp + ahead, "one told {ahead} ahead");
         }
+    }
+
+    #[test]
+    fn replies_are_believed_while_the_clock_counts_on_from_where_it_was_before_it_was_set_back() {
+        let (clock, hand) = (clock(), Cell::new(Hand::EMPTY));
+        // An hour.
+        clock.last.0.store(time_of_day() + clock::physical(3_600_000_000), Ordering::Relaxed);
+        for ahead in [1, 14] {
+            let stamp = clock.stamp(&hand);
+            assert!(clock.seen(stamp + ahead, false) >= stamp + ahead);
+            assert!(clock.stamp(&hand) > stamp + ahead, "one seen {ahead} ahead");
+            let stamp = clock.stamp(&hand);
+            clock.update(HlcTimestamp::from_u64(stamp + ahead)).expect("the clock was there before");
+            assert!(clock.stamp(&hand) > stamp + ahead, "one told {ahead} ahead");
+        }
+        assert_eq!(clock.disbelieved(), 0);
     }
 
     #[test]

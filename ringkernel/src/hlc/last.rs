@@ -7,8 +7,8 @@
 //! it: a load for each, where a read-modify-write would wait until what the thread has stored has left its store buffer. As soon as somebody else
 //! stamps, or sees, the clock is elsewhere, and what is left in hand is not given any more. So
 //! - to have a stamp of another's is to have a clock that is elsewhere, and the next stamp is past it;
-//! - to have *seen* a timestamp has to move the clock, unless it is more than `HAND` in the clock's past, as everything is that a hand holds
-//!   ([`saw`](Last::saw)).
+//! - to have *seen* a timestamp has to move the clock, unless it is so far in the clock's past that all that hands hold is past it
+//!   ([`pass`](Last::pass), [`saw`](Last::saw)).
 
 use super::sync::{AtomicU64, Ordering};
 use ringkernel_backends::abi::clock;
@@ -77,13 +77,19 @@ impl Last {
         next
     }
 
-    /// What everybody's next stamp is past, hands included.
+    /// Where the clock has passed what was seen: what every later stamp is past, hands included.
     #[inline]
-    pub(crate) fn past(&self) -> u64 {
-        self.get().saturating_sub(HAND)
+    pub(crate) fn pass(&self, seen: u64) -> Option<u64> {
+        let last = self.get();
+        let past = last.saturating_sub(HAND);
+        if seen <= past {
+            return Some(past);
+        }
+        // Hands may hold less, and are not given any more. That is so however far ahead of the time of day the clock is: nothing leads it on.
+        (seen <= last).then(|| self.next(1))
     }
 
-    /// [`merge`](Self::merge) where there are hands: none holds anything that is not past what was seen. Gives [`past`](Self::past).
+    /// [`merge`](Self::merge) where there are hands: none holds anything that is not past what was seen. Gives what every later stamp is past.
     #[inline]
     pub(crate) fn saw(&self, seen: u64, now: u64) -> u64 {
         let to = clock::merge(0, seen, now);
